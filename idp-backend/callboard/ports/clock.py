@@ -1,0 +1,8 @@
+"""The time, in UTC."""
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def __call__(self) -> datetime: ...

@@ -1,0 +1,83 @@
+"""The audit journal: durable before anything happens, and the memory of what did."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from callboard.domain.audit import AuditRecord, Entry
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which records; None means any. `since` is inclusive, `until` exclusive.
+
+    `owners` limits to targets of these teams. Newest first; `cursor` comes from a page before.
+    """
+
+    agent: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    outcome: str | None = None
+    operation: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    owners: frozenset[str] | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    records: Sequence[AuditRecord]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """An intent without an outcome; `commit` is what was recorded before the push, if any."""
+
+    record: AuditRecord
+    commit: str | None
+
+
+class Journal(Protocol):
+    @property
+    def replica(self) -> str: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def backlog(self) -> int:
+        """Records written but not yet shipped (0 where nothing is shipped to)."""
+        ...
+
+    async def append(self, entry: Entry, *, urgent: bool = False) -> AuditRecord:
+        """Return once the record is durable; raise `JournalUnavailable` when it cannot be.
+
+        Records are grouped into one fdatasync. An intent reserves the space of its outcome, so
+        an outcome can be written when the disk is full; `urgent` intents (holds, stops) may use
+        a reserve that others may not.
+        """
+        ...
+
+    async def note_commits(self, commits: Mapping[str, str]) -> None:
+        """Record operation → commit id durably, before the push. Raise as `append` does."""
+        ...
+
+    async def open_intents(self) -> Sequence[OpenIntent]:
+        """Intents of this replica (any epoch) that no outcome settles, oldest first."""
+        ...
+
+    async def find(self, query: AuditQuery) -> AuditPage: ...
+
+    async def of_operation(self, operation: str) -> Sequence[AuditRecord]:
+        """The records of one operation, oldest first; fast (indexed)."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise `JournalUnavailable` when a record could not be written now."""
+        ...
+
+    async def close(self) -> None: ...

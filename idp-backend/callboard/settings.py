@@ -1,0 +1,116 @@
+"""Every knob, its default and what it is for. Environment names start with `CALLBOARD_`."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from callboard.domain.agent import Images
+from callboard.domain.site import Model, Site
+
+PREFIX: Final = "CALLBOARD_"
+CLIENT_ONLY: Final = frozenset({"CALLBOARD_SERVER", "CALLBOARD_TOKEN"})
+"""Read by the command line's client, not by the service."""
+_SERVICE_LINK: Final = re.compile(
+    r"CALLBOARD(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP)(_(ADDR|PORT|PROTO))?)?)"
+)
+"""What Kubernetes puts into pods beside a Service named callboard (`CALLBOARD_PORT=tcp://…`)."""
+
+
+def _image(part: str) -> str:
+    return f"ghcr.io/callboard/{part}@sha256:{'0' * 64}"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
+    )
+
+    data_dir: Path = Path(".callboard")
+    """Where the embedded parts keep their files; made with mode 0700."""
+    git_url: str | None = None
+    """The delivery repository, `file:///…` or `http(s)://…`; a bare folder in `data_dir` without."""
+    git_token: SecretStr = SecretStr("")
+    """Access token for an `http(s)` repository."""
+    datasets_url: str | None = None
+    """Where the CSV files lie: `file:///folder`; a folder in `data_dir` without."""
+    oidc_issuer: str | None = None
+    """The issuer of access tokens; the embedded one without."""
+    oidc_clients: tuple[str, ...] = ("callboard-cli", "callboard-portal", "backstage")
+    """Allowed values of a token's `azp`."""
+    realm_file: Path | None = None
+    """Where the embedded issuer reads clients, roles and users; the shipped files without."""
+    replica: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")] = "local"
+    """This process's name, unique among those that share the repository."""
+    require_real: bool = False
+    """Refuse to start on an embedded part."""
+
+    max_body_bytes: Annotated[int, Field(ge=1_024)] = 256 * 1024
+    """Largest JSON body."""
+    max_upload_bytes: Annotated[int, Field(ge=1_024)] = 2 * 1024**3
+    """Largest dataset upload."""
+    max_json_depth: Annotated[int, Field(ge=4)] = 32
+    max_header_bytes: Annotated[int, Field(ge=4_096)] = 32 * 1024
+    rate_per_minute: Annotated[int, Field(ge=1)] = 6_000
+    """Requests a minute from one address; 429 past it."""
+    wait_seconds: Annotated[float, Field(gt=0, le=60)] = 20
+    """How long a mutating call waits for its operation."""
+    operation_deadline_seconds: Annotated[float, Field(gt=0)] = 900
+    """After this an operation that has not ended is `Stalled`."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 30
+    """How often the sweeper looks."""
+    scan_seconds: Annotated[float, Field(gt=0)] = 10
+    """How often the dataset folder is looked at."""
+    journal_reserve_bytes: Annotated[int, Field(ge=0)] = 1024 * 1024
+    """Space kept in the journal for holds and stops on a full disk."""
+
+    dataset_memory_bytes: Annotated[int, Field(ge=64 * 1024**2)] = 256 * 1024**2
+    """Memory limit of the process that reads a dataset."""
+    dataset_seconds: Annotated[float, Field(gt=0)] = 300
+    """Time limit of reading one dataset."""
+    dataset_max_columns: Annotated[int, Field(ge=1)] = 1_000
+
+    name_reuse_seconds: Annotated[float, Field(ge=0)] = 3_600
+    """How long a destroyed agent's name stays taken where no cluster can prove it gone."""
+    max_budget_usd: str = "1000.00"
+    approval_budget_usd: str = "50.00"
+    two_approvals_budget_usd: str = "500.00"
+    project: str = "callboard-demo"
+    region: str = "europe-west3"
+    bucket_prefix: str = "callboard-demo"
+    clusters: tuple[str, ...] = ("in-cluster",)
+    chat_domain: str = "agents.example.com"
+    portal_url: str = "https://portal.example.com"
+    grafana_url: str = "https://grafana.example.com"
+    repository_url: str = "https://git.example.com/callboard/delivery"
+    contact: str = "the platform team"
+    """Whom refusals tell people to ask."""
+    images: Images = Images(
+        planner=_image("agent-planner"),
+        worker=_image("agent-worker"),
+        sandbox=_image("agent-sandbox"),
+        chat=_image("agent-chat"),
+    )
+    """Images of new agents and of upgrade-template, by digest."""
+    template_version: str = "1.0.0"
+    models: tuple[Model, ...] = (
+        Model(
+            name="gemini-2.5-flash",
+            input_usd="0.30",
+            output_usd="2.50",
+            cached_input_usd="0.08",
+            context_tokens=1_048_576,
+        ),
+        Model(
+            name="gemini-2.5-pro",
+            input_usd="1.25",
+            output_usd="10.00",
+            cached_input_usd="0.32",
+            context_tokens=1_048_576,
+        ),
+    )
+    """Models that agents may use, in US dollars for a million tokens; the first is the default."""
+    models_priced_on: str = "2026-11-01"
