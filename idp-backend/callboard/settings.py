@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -53,7 +55,16 @@ class Settings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(ge=1_024)] = 2 * 1024**3
     """Largest dataset upload."""
     max_json_depth: Annotated[int, Field(ge=4)] = 32
+    max_headers: Annotated[int, Field(ge=16)] = 100
+    """Most header fields of a request."""
     max_header_bytes: Annotated[int, Field(ge=4_096)] = 32 * 1024
+    """Request line and header fields together."""
+    body_idle_seconds: Annotated[float, Field(gt=0)] = 30
+    """How long the next piece of a body may take."""
+    max_connections: Annotated[int, Field(ge=8)] = 1_000
+    """Open connections; 503 past it."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses whose `X-Forwarded-For` is believed; nobody's without."""
     rate_per_minute: Annotated[int, Field(ge=1)] = 6_000
     """Requests a minute from one address; 429 past it."""
     wait_seconds: Annotated[float, Field(gt=0, le=60)] = 20
@@ -95,7 +106,7 @@ class Settings(BaseSettings):
         chat=_image("agent-chat"),
     )
     """Images of new agents and of upgrade-template, by digest."""
-    template_version: str = "1.0.0"
+    template_version: str = "1.1.0"
     models: tuple[Model, ...] = (
         Model(
             name="gemini-2.5-flash",
@@ -114,3 +125,54 @@ class Settings(BaseSettings):
     )
     """Models that agents may use, in US dollars for a million tokens; the first is the default."""
     models_priced_on: str = "2026-11-01"
+    gateway_name: str = "gateway-system/public"
+    """`namespace/name` of the Gateway that chats attach to."""
+    model_gateway_namespace: str = "callboard-gateway"
+    model_gateway_port: int = 8080
+    otlp_namespace: str = "observability"
+    otlp_port: int = 4317
+    monitoring_namespace: str = "monitoring"
+    login_service: str = "callboard-login/oauth2-proxy:4180"
+    """`namespace/name:port` of the OAuth2 proxy that guards every chat."""
+    ttl_grace_days: Annotated[int, Field(ge=0)] = 7
+    """How long an agent past its time to live is only held before it is destroyed."""
+    approval_days: Annotated[int, Field(ge=1, le=30)] = 3
+    """How long a request for approval stays open."""
+    fail_point: str | None = None
+    """Kill this process (SIGKILL) when the write path reaches the point of that name; for drills."""
+
+    def site(self) -> Site:
+        """The part that rendering and policy work with."""
+        return Site(
+            **{name: getattr(self, name) for name in Site.model_fields if hasattr(self, name)},
+            approval_life=timedelta(days=self.approval_days),
+            name_reuse_after=timedelta(seconds=self.name_reuse_seconds),
+            ttl_grace=timedelta(days=self.ttl_grace_days),
+        )
+
+    def embedded(self) -> dict[str, str]:
+        """The parts that are for one machine only, each with what it does not promise."""
+        parts = {
+            "git": (self.git_url or "file:").startswith("file:")
+            and "a bare folder: one machine, no pull requests, no web page",
+            "datasets": (self.datasets_url or "file:").startswith("file:")
+            and "a folder of CSV files: one machine",
+            "identity": self.oidc_issuer is None
+            and "an issuer of signed tokens on loopback: no passwords, no sign-in page",
+            "audit": "a journal on this machine, shipped nowhere else",
+            "cluster": "none: what is committed is rendered, and nothing runs agents",
+        }
+        return {part: says for part, says in parts.items() if says}
+
+    def refuse_unknown(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Raise ValueError for a `CALLBOARD_…` variable that is no setting."""
+        known = {f"{PREFIX}{name.upper()}" for name in type(self).model_fields} | CLIENT_ONLY
+        unknown = [
+            name
+            for name in environment
+            if name.startswith(PREFIX)
+            and name.partition("__")[0] not in known
+            and not _SERVICE_LINK.fullmatch(name)
+        ]
+        if unknown:
+            raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")

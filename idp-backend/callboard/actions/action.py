@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from callboard.domain.agent import Agent
-from callboard.domain.dataset import Dataset
+from callboard.domain.dataset import Dataset, DatasetProfile
 from callboard.domain.identity import Permission, Principal
 from callboard.domain.site import Site
 from callboard.domain.values import Value
@@ -39,6 +39,14 @@ class Needs:
     """The name of a dataset, as recorded in Git."""
     earlier: str | None = None
     """An earlier revision of this agent; `LAST_WRITTEN` for the last one Callboard wrote."""
+    earlier_dataset: bool = False
+    """The dataset that the earlier revision used, once that is loaded."""
+
+    def dataset_name(self, earlier: Agent | None) -> str | None:
+        """Which dataset's record and readable versions to load."""
+        if self.earlier_dataset:
+            return earlier.spec.dataset if earlier else None
+        return self.dataset
 
 
 LAST_WRITTEN = "last-written"
@@ -49,12 +57,15 @@ class Facts:
     """All that an action may know besides the agent; loaded again when it is decided again.
 
     `dataset` and `earlier` are None unless asked for by `needs` and found.
+    `earlier` may be this agent at another time only: one destroyed under the same name is not.
     """
 
     now: datetime
     actor: Principal
     site: Site
     dataset: Dataset | None = None
+    versions: tuple[DatasetProfile, ...] = ()
+    """Earlier versions of that dataset that can still be read, each with its present `uri`."""
     earlier: Agent | None = None
     templates: tuple[str, ...] = ()
     """The template versions that this release can render, oldest first."""
@@ -106,6 +117,10 @@ class Action(Value):
         do not fit these facts.
         """
         ...
+
+    def notes(self, agent: Agent, after: Agent | None) -> tuple[str, ...]:
+        """What the plan should say besides its changes, for people; `after` came of `apply`."""
+        return ()
 
 
 def choose(options: Options, **field: Any) -> Any:

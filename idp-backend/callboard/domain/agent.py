@@ -1,26 +1,18 @@
 """What an agent is; nothing about where it runs or how it is stored."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
 
 from callboard.domain.dataset import DatasetProfile
+from callboard.domain.findings import findings_of, refusal
 from callboard.domain.hold import Hold, HoldKind
 from callboard.domain.money import PositiveUsd
 from callboard.domain.names import AgentName, DatasetName, ModelName, TeamName, namespace
-from callboard.domain.values import Line, Sha256, Text, Value, fullmatch
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("must name its offset from UTC, such as 2026-11-21T09:00:00Z")
-    return moment.astimezone(UTC).replace(microsecond=0)
-
-
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
-"""A point in time, UTC, whole seconds."""
+from callboard.domain.values import Line, Moment, Sha256, Text, Value, fullmatch
 
 Ttl = Annotated[
     str,
@@ -152,9 +144,22 @@ class Agent(Value):
     def held(self) -> bool:
         return bool(self.spec.holds)
 
+    @property
+    def why_held(self) -> str:
+        """Its holds in words: `the user hold (rebuilding the data)`."""
+        return " and ".join(f"the {hold.kind} hold ({hold.reason})" for hold in self.spec.holds)
+
     def but(self, **changes: Any) -> Self:
-        """The same agent with fields of its spec changed (snake_case names, checked again)."""
-        spec = AgentSpec.model_validate({**dict(self.spec), **changes})
+        """The same agent with fields of its spec changed (snake_case names, checked again).
+
+        Raise `Invalid`, with pointers below `/spec`, for values that no agent may have.
+        """
+        try:
+            # By wire names, so that complaints point by them.
+            fields = {to_camel(field): value for field, value in {**dict(self.spec), **changes}.items()}
+            spec = AgentSpec.model_validate(fields)
+        except ValidationError as error:
+            raise refusal(*findings_of(error, "/spec")) from None
         return self.model_copy(update={"spec": spec})
 
     def with_hold(self, hold: Hold) -> Self:

@@ -31,19 +31,20 @@ def positive(value: object) -> Decimal:
     return amount
 
 
-_SCHEMA: Final[dict[str, Any]] = {
-    "type": "string",
-    "pattern": f"^{PATTERN}$",
-    "examples": ["5.00"],
-}
-Usd = Annotated[
-    Decimal, BeforeValidator(usd), PlainSerializer(str, return_type=str), WithJsonSchema(_SCHEMA)
-]
+def written(amount: Decimal) -> str:
+    """The amount as it goes on the wire: `5.00`, never `5` or `5E+2`."""
+    return format(amount.quantize(CENT), "f")
+
+
+def _schema(pattern: str) -> WithJsonSchema:
+    schema: dict[str, Any] = {"type": "string", "pattern": pattern, "examples": ["5.00"]}
+    return WithJsonSchema(schema)
+
+
+_WRITE: Final = PlainSerializer(written, return_type=str)
+Usd = Annotated[Decimal, BeforeValidator(usd), _WRITE, _schema(f"^{PATTERN}$")]
 """US dollars ≥ 0.00, at most 999,999,999.99."""
 PositiveUsd = Annotated[
-    Decimal,
-    BeforeValidator(positive),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema(_SCHEMA),
+    Decimal, BeforeValidator(positive), _WRITE, _schema(rf"^(?!0(\.0{{1,2}})?$){PATTERN}$")
 ]
 """US dollars > 0.00; the installation's own upper bound is a policy (`Site.max_budget_usd`)."""

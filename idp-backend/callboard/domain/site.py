@@ -7,11 +7,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from callboard.domain.agent import Images, Version
 from callboard.domain.money import PositiveUsd, Usd
-from callboard.domain.names import BUCKET_PREFIX_MAX, ModelName
+from callboard.domain.names import BUCKET_PREFIX_MAX, ModelName, bucketable
 from callboard.domain.values import Value, fullmatch
 
 
@@ -35,6 +35,7 @@ class Site(Value):
         str,
         Field(max_length=BUCKET_PREFIX_MAX),
         fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be lower-case letters, digits and -"),
+        AfterValidator(bucketable),
     ]
     clusters: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of clusters that agents may run in; the first is the default."""
@@ -48,8 +49,11 @@ class Site(Value):
     gateway_name: str
     """`namespace/name` of the Gateway that HTTPRoutes attach to."""
     model_gateway_namespace: str
+    model_gateway_service: str = "gateway"
+    """The name of the model gateway's Service and of its service account."""
     model_gateway_port: Annotated[int, Field(ge=1, le=65_535)]
     otlp_namespace: str
+    otlp_service: str = "otel-collector"
     otlp_port: Annotated[int, Field(ge=1, le=65_535)]
     monitoring_namespace: str
     login_service: str

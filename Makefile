@@ -1,0 +1,44 @@
+# One line a task. Everything installs into .venv by itself; needs Python 3.11, git and make.
+SHELL := /bin/sh
+VENV ?= .venv
+RUN := $(VENV)/bin
+LOCKS := requirements/runtime.txt requirements/dev.txt requirements/uv.txt
+JOBS ?= auto
+
+.PHONY: demo test check format generate lock clean help
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.runtime  ## the main job from nothing, narrated; make demo CSV=path for your own file
+	@$(RUN)/callboard demo $(if $(CSV),--csv "$(CSV)")
+
+test: $(VENV)/.dev  ## the whole embedded suite
+	@$(RUN)/pytest -n $(JOBS) --dist loadgroup
+
+check: $(VENV)/.dev  ## lint, types, import layers, generated files
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports
+	@$(RUN)/python tools/generate.py --check
+
+format: $(VENV)/.dev  ## put the code into shape
+	@$(RUN)/ruff check --fix --quiet . ; $(RUN)/ruff format --quiet .
+
+generate: $(VENV)/.dev  ## write what is generated: OpenAPI, references, schemas
+	@$(RUN)/python tools/generate.py
+
+lock: $(VENV)/.dev  ## resolve the locks again (needs uv)
+	@tools/lock
+
+clean:  ## remove what make made
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/.runtime: $(LOCKS) tools/bootstrap pyproject.toml
+	@[ -f $(VENV)/.dev ] || tools/bootstrap $(VENV) runtime
+	@touch $@
+
+$(VENV)/.dev: $(LOCKS) tools/bootstrap pyproject.toml
+	@tools/bootstrap $(VENV) dev
+	@touch $@

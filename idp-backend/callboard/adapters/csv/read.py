@@ -1,0 +1,226 @@
+"""One file, from bytes to a verdict. What it answers is checked again by the process that asked."""
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from callboard.adapters.csv.account import accounted
+from callboard.adapters.csv.copy import Copy
+from callboard.adapters.csv.findings import Findings, Found
+from callboard.adapters.csv.judge import columns, decimal_commas, judge
+from callboard.adapters.csv.layout import SAMPLE_BYTES, Layout, Sample, lay_out, reread
+from callboard.adapters.csv.limits import Limits
+from callboard.adapters.csv.profile import Profiler, Table, Unreadable
+from callboard.adapters.csv.records import Fault, Style, codec, opened
+from callboard.adapters.csv.rewrite import (
+    Rewritten,
+    is_total,
+    last_row,
+    rewrite,
+    rows_of,
+    unknown_escape,
+)
+from callboard.adapters.csv.scan import Scan, scan
+
+_TAIL: Final = 64 * 1024
+Lines = Callable[[Sequence[int]], dict[int, int]]
+
+
+class Reading:
+    """The state of one read of `fd`, which is open for reading and stays so."""
+
+    def __init__(
+        self, fd: int, limits: Limits, copy: Copy, tell: Callable[[Found], None] | None = None
+    ) -> None:
+        self._fd = fd
+        self._limits = limits
+        self._copy = copy
+        self._findings = Findings(limits.issues_per_code, tell)
+        self._answer: dict[str, Any] = {}
+
+    def verdict(self) -> dict[str, Any]:
+        """Read everything; `changed` says that the file changed under the reader."""
+        before = os.fstat(self._fd)
+        self._answer = {"bytes": before.st_size, "inode": before.st_ino}
+        try:
+            self._read(before.st_size)
+        except MemoryError:
+            self._findings.error("too-much-memory", "Reading the file takes too much memory.")
+        except OSError as error:
+            self._answer["transient"] = True
+            self._findings.error("not-stored", f"The file or its copy failed: {error.strerror}.")
+        after = os.fstat(self._fd)
+        changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+        self._answer |= {"modified": after.st_mtime_ns, "changed": changed}
+        return {**self._answer, "issues": self._findings.report()}
+
+    def _read(self, size: int) -> None:
+        limits, findings = self._limits, self._findings
+        if size > limits.max_bytes:
+            findings.error("too-many-bytes", f"The file is larger than {limits.max_bytes:,} bytes.")
+            return
+        found = scan(opened(self._fd), size, limits.max_line_bytes, findings)
+        self._answer["version"] = found.sha256
+        if size <= found.bom:
+            findings.error("empty", "The file is empty.")
+        if findings.errors:
+            return
+        sample = self._sample(found)
+        layout = lay_out(sample, findings)
+        if layout is None:
+            return
+        if layout.width > limits.max_columns:
+            findings.error(
+                "too-many-columns",
+                f"The table has {layout.width:,} columns; {limits.max_columns:,} are allowed.",
+                layout.skip + 1,
+            )
+            return
+        plain = found.plain and layout.style.standard and layout.header and layout.clean
+        if not (plain and not layout.skip and self._as_it_is(found, layout, sample)):
+            self._rewritten(found, layout, sample)
+
+    def _sample(self, found: Scan) -> Sample:
+        """A fixed length of the beginning, more of it only where records are very long."""
+        file = opened(self._fd, found.bom)
+        raw, limit = _exactly(file, SAMPLE_BYTES), self._limits.max_line_bytes
+        text = raw.decode(codec(found.encoding), "ignore")
+        if text.count(found.newline) < 10 and len(raw) == SAMPLE_BYTES:
+            raw += _exactly(opened(self._fd, found.bom + len(raw)), 3 * limit)
+            text = raw.decode(codec(found.encoding), "ignore")
+        return Sample(text, found.newline, found.bom + len(raw) >= found.size, limit)
+
+    # The file as it is: DuckDB reads the very bytes.
+
+    def _as_it_is(self, found: Scan, layout: Layout, sample: Sample) -> bool:
+        """Read the original; False when something in it needs the strict reader or a copy."""
+        head = sample.lines(layout.body).encode()
+        with Profiler(self._fd, layout.width, self._limits) as profiler:
+            try:
+                table = profiler.measure(layout.sample, quotes=found.quotes > 0)
+                single = accounted(found, head, layout.width, table, profiler.newlines)
+                if single is None or decimal_commas(table):
+                    return False
+                noted = self._findings.trial()
+                lines = self._counted(layout) if single else self._searched(found, layout)
+                judge(table, layout.names, profiler, lines, noted)
+            except Unreadable:
+                return False
+        self._findings.take(noted)
+        self._conclude(found, layout, table)
+        tail = _exactly(opened(self._fd, max(0, found.size - _TAIL)), _TAIL)
+        line = tail.rstrip(b"\r\n").rpartition(b"\n")[2].decode("utf-8", "ignore")
+        self._total(found.lines, last_row(line, layout, self._limits.max_line_bytes))
+        return True
+
+    # The file rewritten: the strict reader writes a copy, DuckDB reads that.
+
+    def _rewritten(self, found: Scan, layout: Layout, sample: Sample) -> None:
+        findings = self._findings
+        layout, result, noted = self._strictly(found, layout, sample)
+        findings.take(noted)
+        if findings.errors:
+            return
+        if not result.rows:
+            findings.error("no-rows", "The table has a header but no rows.", layout.skip + 1)
+            return
+        if layout.style.escape == "\\" and (line := unknown_escape(self._fd, found)):
+            findings.warn(
+                "unknown-escape", "A backslash stands before what needs none; it was dropped.", line
+            )
+        table = self._profiled(found, layout, result)
+        if table is None:
+            return
+        if commas := decimal_commas(table):
+            self._write(found, layout, findings.trial(), commas)
+        self._conclude(found, layout, table)
+        if result.last:
+            self._total(*result.last)
+        self._answer["copy"] = self._copy.publish(found.sha256)
+
+    def _strictly(
+        self, found: Scan, layout: Layout, sample: Sample
+    ) -> tuple[Layout, Rewritten, Findings]:
+        """Rewrite; where quotes go wrong, see whether backslashes explain every one of them."""
+        noted = self._findings.trial(quiet=False)
+        result = self._write(found, layout, noted)
+        if layout.style.escape == "\\" or not noted.has("bad-quote", "unclosed-quote"):
+            return layout, result, noted
+        again = self._findings.trial()
+        style = Style(layout.style.delimiter, layout.style.quote, "\\")
+        other = reread(sample, style, again)
+        if other is None or other.width > self._limits.max_columns:
+            return layout, result, noted
+        second = self._write(found, other, again)
+        return (layout, result, noted) if again.errors else (other, second, again)
+
+    def _write(
+        self,
+        found: Scan,
+        layout: Layout,
+        noted: Findings,
+        commas: frozenset[int] = frozenset(),
+    ) -> Rewritten:
+        limit = self._limits.max_line_bytes
+        with self._copy.draft.open("w", encoding="utf-8", newline="") as out:
+            return rewrite(self._fd, found, layout, limit, out, noted, commas)
+
+    def _profiled(self, found: Scan, layout: Layout, result: Rewritten) -> Table | None:
+        """Let DuckDB read the copy, whose rows are known; None with an error noted if it differs."""
+        with (
+            self._copy.draft.open("rb") as file,
+            Profiler(file.fileno(), layout.width, self._limits) as profiler,
+        ):
+            try:
+                table = profiler.measure(layout.sample, quotes=False)
+                if table.rows == result.rows:
+                    lines = self._searched(found, layout)
+                    judge(table, layout.names, profiler, lines, self._findings)
+                    return table
+            except Unreadable:
+                pass
+        self._findings.error("unreadable", "Two readers do not agree on what the file holds.")
+        return None
+
+    def _conclude(self, found: Scan, layout: Layout, table: Table) -> None:
+        self._answer |= {
+            "rows": table.rows,
+            "columns": columns(table, layout.names),
+            "dialect": {
+                "encoding": found.encoding,
+                "delimiter": layout.style.delimiter,
+                "quote": layout.style.quote,
+                "escape": layout.style.escape,
+                "header": layout.header,
+                "skipLines": layout.skip,
+            },
+        }
+
+    def _total(self, line: int, row: tuple[str, ...]) -> None:
+        if is_total(row):
+            self._findings.warn("totals-row", "The last row looks like a total of the others.", line)
+
+    # Physical lines.
+
+    def _counted(self, layout: Layout) -> Lines:
+        return lambda rows: {row: layout.body + 1 + row for row in rows}
+
+    def _searched(self, found: Scan, layout: Layout) -> Lines:
+        def search(rows: Sequence[int]) -> dict[int, int]:
+            wanted, lines, number = set(rows), {}, 0
+            for line, row, _ in rows_of(self._fd, found, layout, self._limits.max_line_bytes):
+                if len(lines) == len(wanted):
+                    break
+                if not isinstance(row, Fault) and len(row) == layout.width:
+                    if number in wanted:
+                        lines[number] = line
+                    number += 1
+            return lines
+
+        return search
+
+
+def _exactly(file: io.FileIO, size: int) -> bytes:
+    """Up to `size` bytes, fewer only at the end of the file."""
+    return io.BufferedReader(file).read(size)

@@ -1,0 +1,200 @@
+"""Read objects of one local repository, from any thread.
+
+libgit2 reads packs in process (a path in some twenty microseconds); what it gives is parsed
+once and kept, within bounds, because the top folders are asked for all the time.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Final, Generic, TypeVar
+
+import pygit2
+from pygit2.enums import RepositoryOpenFlag
+
+from callboard.adapters.git.message import tree_of
+from callboard.adapters.git.objects import EMPTY, Folder, Malformed, is_id
+from callboard.domain.errors import Unavailable
+from callboard.ports.git import Node
+
+_ROWS_KEPT: Final = 300_000
+"""Rows of parsed folders in memory, about 150 bytes each."""
+_NODES_KEPT: Final = 60_000
+"""Nodes of listed folders in memory, about 300 bytes each."""
+_ROOTS_KEPT: Final = 4_096
+_COMMIT, _TREE, _BLOB = 1, 2, 3
+
+_V = TypeVar("_V")
+
+
+class Missing(LookupError):
+    """There is no such object here."""
+
+
+class Store:
+    """The objects of the repository at `folder`, which other processes write to as well."""
+
+    def __init__(self, folder: Path) -> None:
+        _bound_memory()
+        self._folder = folder
+        self._open = Lock()
+        self._handle: pygit2.Repository | None = None
+        self._folders: Kept[Folder] = Kept(_ROWS_KEPT)
+        self._children: Kept[Mapping[str, Node]] = Kept(_NODES_KEPT)
+        self._roots: Kept[str] = Kept(_ROOTS_KEPT)
+
+    def close(self) -> None:
+        with self._open:
+            handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.free()
+
+    def reference(self, name: str) -> str | None:
+        """The object id that a reference (its full name) points at now."""
+        try:
+            return str(self._repository().lookup_reference(name).resolve().target)
+        except KeyError:
+            return None
+        except (pygit2.GitError, ValueError, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def references(self, prefix: str) -> dict[str, str]:
+        """Full names that begin so, with their object ids."""
+        try:
+            repository = self._repository()
+            return {
+                name: str(repository.lookup_reference(name).resolve().target)
+                for name in repository.listall_references()
+                if name.startswith(prefix)
+            }
+        except KeyError:
+            # One went away between listing and looking.
+            return self.references(prefix)
+        except (pygit2.GitError, ValueError, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def set_reference(self, name: str, oid: str | None) -> None:
+        """Of a repository that nobody else writes to: sets without comparing."""
+        try:
+            repository = self._repository()
+            if oid is not None:
+                repository.create_reference_direct(name, pygit2.Oid(hex=oid), force=True)
+            elif name in repository.references:
+                repository.references.delete(name)
+        except (pygit2.GitError, ValueError, KeyError, OSError) as error:
+            raise self._unreadable(error) from error
+
+    def commit(self, revision: str) -> bytes:
+        return self._read(revision, _COMMIT)
+
+    def has_commit(self, revision: str) -> bool:
+        try:
+            self.commit(revision)
+        except Missing:
+            return False
+        return True
+
+    def root(self, revision: str) -> str:
+        """The id of a commit's root folder."""
+        known = self._roots.get(revision)
+        if known is None:
+            known = tree_of(self.commit(revision))
+            self._roots.put(revision, known, 1)
+        return known
+
+    def folder(self, tree_id: str) -> Folder:
+        known = self._folders.get(tree_id)
+        if known is None:
+            known = EMPTY if tree_id == EMPTY.id else self._parsed(tree_id)
+            self._folders.put(tree_id, known, len(known) + 1)
+        return known
+
+    def children(self, tree_id: str) -> Mapping[str, Node]:
+        known = self._children.get(tree_id)
+        if known is None:
+            known = self.folder(tree_id).children()
+            self._children.put(tree_id, known, len(known) + 1)
+        return known
+
+    def blob(self, blob_id: str) -> bytes:
+        return self._read(blob_id, _BLOB)
+
+    def _parsed(self, tree_id: str) -> Folder:
+        try:
+            return Folder.parse(self._read(tree_id, _TREE), tree_id)
+        except Malformed as error:
+            raise self._unreadable(error) from error
+
+    def _read(self, oid: str, kind: int) -> bytes:
+        if not is_id(oid):
+            raise Missing(oid)
+        for fresh in (False, True):
+            # libgit2 looks again for new packs by itself, but not past one that a repack has
+            # taken away under its hands.
+            try:
+                found, body = self._repository(fresh=fresh).read(oid)
+            except KeyError:
+                continue
+            except (pygit2.GitError, ValueError, OSError) as error:
+                if fresh:
+                    raise self._unreadable(error) from error
+                continue
+            if found != kind:
+                raise Missing(oid)
+            return bytes(body)
+        raise Missing(oid)
+
+    def _repository(self, *, fresh: bool = False) -> pygit2.Repository:
+        handle = None if fresh else self._handle
+        if handle is None:
+            try:
+                handle = pygit2.Repository(
+                    str(self._folder), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE
+                )
+            except (pygit2.GitError, OSError) as error:
+                raise self._unreadable(error) from error
+            with self._open:
+                self._handle = handle
+        return handle
+
+    def _unreadable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"The Git repository {self._folder} cannot be read: {error}.", retry_after=5
+        )
+
+
+def _bound_memory() -> None:
+    """For the whole process, as libgit2's caches are.
+
+    Mapped pages of packs count as the process's memory, and libgit2 would map 8 GB of them.
+    """
+    pygit2.settings.cache_max_size(32 * 1024**2)
+    pygit2.settings.mwindow_size = 8 * 1024**2
+    pygit2.settings.mwindow_mapped_limit = 96 * 1024**2
+
+
+class Kept(Generic[_V]):
+    """The values used last, up to a total weight."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._weight = most, 0
+        self._values: OrderedDict[str, tuple[_V, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: str) -> _V | None:
+        with self._lock:
+            found = self._values.get(key)
+            if found is None:
+                return None
+            self._values.move_to_end(key)
+            return found[0]
+
+    def put(self, key: str, value: _V, weight: int) -> None:
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = (value, weight)
+                self._weight += weight
+            while self._weight > self._most and len(self._values) > 1:
+                _, (_, gone) = self._values.popitem(last=False)
+                self._weight -= gone

@@ -1,0 +1,215 @@
+"""The audit journal in a folder: one chained file per replica and start, synced in groups."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+from anyio import to_thread
+from loguru import logger
+
+from callboard.adapters.local.journal.anchor import Anchor
+from callboard.adapters.local.journal.batch import Batcher
+from callboard.adapters.local.journal.files import Files
+from callboard.adapters.local.journal.index import Index
+from callboard.adapters.local.journal.log import Log
+from callboard.adapters.local.journal.names import epoch_file, is_replica
+from callboard.adapters.local.journal.opening import lock, mend, open_anchor
+from callboard.adapters.local.journal.pushes import Pushes, read_commits
+from callboard.adapters.local.journal.writer import Waiting, Writer, repaired
+from callboard.domain.audit import AuditRecord, Entry
+from callboard.domain.errors import JournalUnavailable, Unavailable
+from callboard.ports.clock import Clock
+from callboard.ports.journal import AuditPage, AuditQuery, OpenIntent
+
+Wanted = TypeVar("Wanted")
+Seen = TypeVar("Seen")
+
+RESERVE_BYTES: Final = 1024 * 1024
+_MOST_WAITING: Final = 8_192
+"""Ordinary intents beyond so many waiting are refused instead of held in memory."""
+
+
+class FileJournal:
+    """Implements `ports.journal.Journal`; open with `FileJournal.open`, used on one event loop.
+
+    A record whose caller is cancelled may be written all the same; such an intent stays open
+    until something settles it, as after a crash.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        lock_fd: int,
+        files: Files,
+        index: Index,
+        writer: Writer,
+        pushes: Pushes,
+        anchor: Anchor,
+        repairs: Sequence[str],
+    ) -> None:
+        self.repairs: Final = tuple(repairs)
+        """What this start had to mend or found missing, for a person; also a record."""
+        self._folder = folder
+        self._lock_fd = lock_fd
+        self._files = files
+        self._index = index
+        self._writer = writer
+        self._pushes = pushes
+        self._anchor = anchor
+        self._closed = False
+        self._thread = ThreadPoolExecutor(1, f"journal-{index.own.replica}")
+        self._pushes_thread = ThreadPoolExecutor(1, f"pushes-{index.own.replica}")
+        self._records: Batcher[Waiting, AuditRecord] = Batcher(writer.write, self._thread)
+        self._notes: Batcher[Mapping[str, str], None] = Batcher(pushes.note, self._pushes_thread)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        replica: str,
+        now: Clock,
+        reserve_bytes: int = RESERVE_BYTES,
+        files: Files | None = None,
+    ) -> Self:
+        """Begin a new epoch of this replica; reads the whole folder, so takes a moment.
+
+        Raises `JournalUnavailable` where the folder cannot be used or another process uses it for
+        the same replica. A full disk is no hindrance if a file can be made: `ping` tells.
+        """
+        if not is_replica(replica):
+            raise ValueError(f"{replica!r} is no name of a replica")
+        files = files or Files()
+        with ExitStack() as stack:
+            try:
+                lock_fd = lock(folder, replica, files)
+                stack.callback(files.close, lock_fd)
+                index = Index(folder, replica)
+                anchor, found = open_anchor(folder, replica, files)
+                epoch, repairs = mend(folder, index, anchor, files)
+                index.own.intents.forget_unnamed()
+                log = Log.create(folder / epoch_file(replica, epoch), files)
+                stack.callback(log.close)
+                pushes = Pushes(folder, replica, files, index.own.intents.operations)
+                stack.callback(pushes.close)
+            except OSError as error:
+                raise JournalUnavailable(
+                    f"The audit journal cannot be opened ({error.strerror or error})"
+                ) from error
+            writer = Writer(log, index.own, epoch=epoch, now=now, reserve_bytes=reserve_bytes)
+            journal = cls(
+                folder,
+                lock_fd=lock_fd,
+                files=files,
+                index=index,
+                writer=writer,
+                pushes=pushes,
+                anchor=anchor,
+                repairs=[*found, *repairs],
+            )
+            journal._begin()
+            stack.pop_all()
+        return journal
+
+    @property
+    def replica(self) -> str:
+        return self._index.own.replica
+
+    @property
+    def epoch(self) -> int:
+        return self._writer.epoch
+
+    @property
+    def backlog(self) -> int:
+        return 0
+
+    async def append(self, entry: Entry, *, urgent: bool = False) -> AuditRecord:
+        waiting = Waiting(entry, urgent)
+        self._check_open()
+        if waiting.is_ordinary and self._records.waiting >= _MOST_WAITING:
+            raise JournalUnavailable("Too many records wait to be written", retry_after=1)
+        record = await self._records.submit(waiting)
+        if self._anchor.is_due(record.seq) and not self._closed:
+            self._anchor.defer(record.seq)
+            self._thread.submit(self._write_anchor)
+        return record
+
+    async def note_commits(self, commits: Mapping[str, str]) -> None:
+        self._check_open()
+        if commits:
+            await self._notes.submit(dict(commits))
+
+    async def open_intents(self) -> Sequence[OpenIntent]:
+        return await self.open_intents_of(self.replica)
+
+    async def open_intents_of(self, replica: str) -> Sequence[OpenIntent]:
+        """As `open_intents`, of another replica in this folder (one that does not come back)."""
+        return await self._look(self._open_intents, replica)
+
+    async def find(self, query: AuditQuery) -> AuditPage:
+        return await self._look(self._index.find, query)
+
+    async def of_operation(self, operation: str) -> Sequence[AuditRecord]:
+        return await self._look(self._index.of_operation, operation)
+
+    async def ping(self) -> None:
+        self._check_open()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.ping)
+
+    async def close(self) -> None:
+        """Write what waits, then the anchor; give back reserved space and the lock."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._records.settled()
+        await self._notes.settled()
+        await to_thread.run_sync(self._close)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise JournalUnavailable("The audit journal is closed")
+
+    def _begin(self) -> None:
+        for repair in self.repairs:
+            logger.warning("audit journal of replica {}: {}", self.replica, repair)
+        if self.repairs:
+            entry = repaired(self.replica, "; ".join(self.repairs))
+            self._writer.write([Waiting(entry, urgent=True)])
+        self._write_anchor()
+
+    def _write_anchor(self) -> None:
+        try:
+            self._anchor.write(self.epoch, self._writer.head)
+        except OSError as error:
+            logger.warning("the audit journal's anchor could not be written: {}", error)
+
+    def _close(self) -> None:
+        self._thread.shutdown()
+        self._pushes_thread.shutdown()
+        self._write_anchor()
+        self._pushes.close()
+        self._writer.close()
+        with suppress(OSError):
+            self._files.close(self._lock_fd)
+
+    def _open_intents(self, replica: str) -> Sequence[OpenIntent]:
+        if replica == self.replica:
+            commits = self._pushes.commits
+        else:
+            commits = read_commits(self._folder, replica)
+        return [
+            OpenIntent(record, commits.get(record.operation or ""))
+            for record in self._index.open_intents(replica)
+        ]
+
+    async def _look(self, look: Callable[[Wanted], Seen], wanted: Wanted) -> Seen:
+        try:
+            return await to_thread.run_sync(look, wanted)
+        except OSError as error:
+            raise Unavailable(
+                f"The audit journal cannot be read ({error.strerror or error})", retry_after=5
+            ) from error

@@ -1,0 +1,107 @@
+"""`/approvals`: what waits for somebody else's yes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from callboard.api import state
+from callboard.api.body import StrictRoute
+from callboard.api.deps import Caller, ThePlatform
+from callboard.api.paging import Cursor, Limit, page
+from callboard.api.reply import reply
+from callboard.api.views import ApprovalView, Page, ReviewBody
+from callboard.domain.approval import Approval, ApprovalState
+from callboard.domain.errors import CallboardError
+from callboard.domain.identity import Principal
+from callboard.policy.approvals import may_review
+from callboard.usecases.platform import Platform
+
+router = APIRouter(prefix="/approvals", tags=["approvals"], route_class=StrictRoute)
+
+
+@router.get("", operation_id="listApprovals", summary="Newest first", response_model=Page[ApprovalView])
+async def list_approvals(
+    platform: ThePlatform,
+    caller: Caller,
+    state: Annotated[ApprovalState | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    found = await platform.approvals.list(caller, state)
+    items, more = page(found, limit, cursor, _order, descending=True)
+    views = [_view(platform, caller, approval) for approval in items]
+    return reply(Page[ApprovalView].model_construct(items=views, cursor=more))
+
+
+@router.get("/{id}", operation_id="getApproval", summary="One", response_model=ApprovalView)
+async def get_approval(id: str, platform: ThePlatform, caller: Caller) -> Response:  # noqa: A002
+    return reply(_view(platform, caller, await platform.approvals.get(id, caller)))
+
+
+@router.post(
+    "/{id}/approve",
+    name="approval.approve",
+    operation_id="approve",
+    summary="Agree; the last one needed sets it going",
+    response_model=ApprovalView,
+)
+async def approve(
+    id: str,  # noqa: A002
+    body: ReviewBody,
+    request: Request,
+    platform: ThePlatform,
+    caller: Caller,
+) -> Response:
+    return await _review(platform, caller, request, id, body, approves=True)
+
+
+@router.post(
+    "/{id}/reject",
+    name="approval.reject",
+    operation_id="reject",
+    summary="Refuse it for good",
+    response_model=ApprovalView,
+)
+async def reject(
+    id: str,  # noqa: A002
+    body: ReviewBody,
+    request: Request,
+    platform: ThePlatform,
+    caller: Caller,
+) -> Response:
+    return await _review(platform, caller, request, id, body, approves=False)
+
+
+async def _review(
+    platform: Platform,
+    caller: Principal,
+    request: Request,
+    id_: str,
+    body: ReviewBody,
+    *,
+    approves: bool,
+) -> Response:
+    approval = await platform.approvals.review(
+        caller,
+        id_,
+        approves=approves,
+        reason=body.reason,
+        request_id=state.of(request.scope).get(state.REQUEST_ID),
+    )
+    if approval.state is ApprovalState.APPROVED:
+        await platform.operations.wait(approval.operation, platform.settings.wait_seconds)
+    return reply(_view(platform, caller, approval))
+
+
+def _view(platform: Platform, caller: Principal, approval: Approval) -> ApprovalView:
+    why = None
+    try:
+        may_review(caller, approval, approval.rule, platform.now())
+    except CallboardError as error:
+        why = error.detail
+    return ApprovalView(approval=approval, may_review=why is None, why=why)
+
+
+def _order(approval: Approval) -> str:
+    return f"{approval.created_at.isoformat()} {approval.id}"

@@ -1,0 +1,109 @@
+"""`/datasets`: what lies in the folder or bucket, with verdict and profile."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from callboard.api import state
+from callboard.api.body import StrictRoute
+from callboard.api.deps import Caller, ThePlatform
+from callboard.api.paging import Cursor, Limit, page
+from callboard.api.reply import reply
+from callboard.api.views import AgentView, Page, Upload, VersionView, agent_view
+from callboard.domain.dataset import Dataset, Sensitivity
+from callboard.usecases import agents, datasets
+
+router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
+
+
+@router.get("", operation_id="listDatasets", summary="Live, by name", response_model=Page[Dataset])
+async def list_datasets(
+    platform: ThePlatform, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    found = await datasets.list_(platform, caller)
+    items, more = page(found, limit, cursor, lambda dataset: dataset.name)
+    return reply(Page[Dataset].model_construct(items=items, cursor=more))
+
+
+@router.get("/{name}", operation_id="getDataset", summary="One", response_model=Dataset)
+async def get_dataset(name: str, platform: ThePlatform, caller: Caller) -> Response:
+    return reply(await datasets.get(platform, caller, name))
+
+
+@router.get(
+    "/{name}/versions",
+    operation_id="listVersions",
+    summary="Versions that can still be read, newest first",
+    response_model=Page[VersionView],
+)
+async def list_versions(name: str, platform: ThePlatform, caller: Caller) -> Response:
+    found = await datasets.versions(platform, caller, name)
+    items = [VersionView(version=v.version, uri=v.uri, bytes=v.bytes, current=v.current) for v in found]
+    return reply(Page[VersionView](items=items))
+
+
+@router.get(
+    "/{name}/agents",
+    operation_id="listAgentsOfDataset",
+    summary="The agents on it",
+    response_model=Page[AgentView],
+)
+async def list_agents(name: str, platform: ThePlatform, caller: Caller) -> Response:
+    found = await datasets.agents(platform, caller, name)
+    view = await platform.state.look()
+    shown = [
+        agents.Shown(one, agents.status(platform, one, view, deep=False)) for one in found
+    ]
+    views = [agent_view(one, platform.site) for one in shown]
+    return reply(Page[AgentView].model_construct(items=views, cursor=None))
+
+
+@router.put(
+    "/{name}/content",
+    name="upload-dataset",
+    operation_id="uploadDataset",
+    summary="Store a new version (streamed), read it, record the verdict",
+    response_model=Upload,
+    status_code=200,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def upload(
+    name: str,
+    request: Request,
+    platform: ThePlatform,
+    caller: Caller,
+    owner: Annotated[str | None, Query(max_length=63, description="The team that owns it.")] = None,
+    sensitivity: Annotated[Sensitivity | None, Query()] = None,
+) -> Response:
+    dataset, operation = await datasets.upload(
+        platform,
+        caller,
+        name,
+        request.stream(),
+        owner=owner,
+        sensitivity=sensitivity,
+        request_id=state.of(request.scope).get(state.REQUEST_ID),
+    )
+    headers = {"Location": f"/api/v1/datasets/{name}"}
+    return reply(Upload(dataset=dataset, operation=operation), 200, headers)
+
+
+@router.post(
+    "/{name}/validations",
+    name="validate-dataset",
+    operation_id="validateDataset",
+    summary="Read it whole, now",
+    response_model=Upload,
+)
+async def validate(
+    name: str, request: Request, platform: ThePlatform, caller: Caller
+) -> Response:
+    request_id = state.of(request.scope).get(state.REQUEST_ID)
+    dataset, operation = await datasets.validate(platform, caller, name, request_id=request_id)
+    return reply(Upload(dataset=dataset, operation=operation))

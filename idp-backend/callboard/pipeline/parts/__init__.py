@@ -1,0 +1,1 @@
+"""The groups of objects that the steps put together."""

@@ -1,0 +1,46 @@
+"""What the platform says of itself in numbers."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from callboard.domain.names import namespace
+from callboard.telemetry import (
+    AGENT_BUDGET,
+    AGENTS,
+    AUDIT_BACKLOG,
+    COMMIT_BATCH_SIZE,
+    Telemetry,
+)
+from callboard.usecases.platform import Platform
+
+
+def batches(telemetry: Telemetry) -> Callable[[int], None]:
+    """Observes the size of each push."""
+
+    def measured(size: int) -> None:
+        telemetry.observe(COMMIT_BATCH_SIZE, size)
+
+    return measured
+
+
+def watch(platform: Platform) -> None:
+    """Answer the gauges from memory on every scrape."""
+    telemetry, state = platform.telemetry, platform.state
+
+    def agents() -> Iterator[tuple[Mapping[str, str], float]]:
+        if state.view is not None:
+            held = Counter(
+                "held" if found.agent.held else "committed" for found in state.view.agents.values()
+            )
+            for name in ("committed", "held"):
+                yield {"state": name}, held[name]
+
+    def budgets() -> Iterator[tuple[Mapping[str, str], float]]:
+        if state.view is not None:
+            for name, found in state.view.agents.items():
+                labels = {"agent_name": name, "namespace": namespace(name)}
+                yield labels, float(found.agent.spec.budget_usd)
+
+    telemetry.watch(AGENTS, agents)
+    telemetry.watch(AGENT_BUDGET, budgets)
+    telemetry.watch(AUDIT_BACKLOG, lambda: [({}, float(platform.journal.backlog))])

@@ -1,0 +1,129 @@
+"""What the commits' trailers tell: which operations landed, under which idempotency keys.
+
+Rebuilt from history, extended by each new commit; no other database. The first commit that
+carries an operation's id counts: a copy of its trailers in a later commit changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from callboard.domain.errors import KeyReused
+from callboard.ports.clock import Clock
+from callboard.ports.git import CommitInfo, GitRepository, Snapshot
+from callboard.usecases import seal
+from callboard.usecases.seal import Seal
+
+OPERATIONS_KEPT: Final = timedelta(days=30)
+KEYS_KEPT: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """One operation as its commit tells it."""
+
+    operation: str
+    revision: str
+    action: str
+    agent: str
+    subject: str
+    username: str
+    at: datetime
+    plan_hash: str | None
+    key: str | None
+    request_hash: str | None
+    audit_id: str | None
+
+
+class Memory:
+    def __init__(self, git: GitRepository, seal_: Seal, now: Clock) -> None:
+        self._git, self._seal, self._now = git, seal_, now
+        self._seen: str | None = None
+        self._operations: dict[str, Landed] = {}
+        self._keys: dict[tuple[str, str], Landed] = {}
+        self._destroyed: dict[str, datetime] = {}
+
+    async def refresh(self, snapshot: Snapshot) -> None:
+        """Take in the commits that are new since the last time."""
+        if snapshot.revision == self._seen:
+            return
+        known = self._seen if self._seen and await self._git.contains(self._seen) else None
+        if known is None:
+            self._operations.clear()
+            self._keys.clear()
+            self._destroyed.clear()
+        commits = await self._git.commits(after=known, since=self._now() - OPERATIONS_KEPT)
+        self.learn(reversed(commits))
+        self._seen = snapshot.revision
+        self._forget()
+
+    def learn(self, commits: Iterable[CommitInfo]) -> None:
+        """Remember commits, oldest first."""
+        for commit in commits:
+            if landed := self.read(commit):
+                self._remember(landed)
+
+    def read(self, commit: CommitInfo) -> Landed | None:
+        """What a commit's trailers say, or None when Callboard did not write them."""
+        trailers = commit.trailers
+        if not self._seal.intact(trailers) or not self._seal.owns(trailers[seal.OPERATION]):
+            return None
+        return Landed(
+            operation=trailers[seal.OPERATION],
+            revision=commit.revision,
+            action=trailers.get(seal.ACTION, ""),
+            agent=trailers.get(seal.AGENT, ""),
+            subject=trailers.get(seal.ACTOR, ""),
+            username=commit.author_name,
+            at=commit.at,
+            plan_hash=trailers.get(seal.PLAN),
+            key=trailers.get(seal.KEY),
+            request_hash=trailers.get(seal.REQUEST_HASH),
+            audit_id=trailers.get(seal.AUDIT_ID),
+        )
+
+    def operation(self, operation: str) -> Landed | None:
+        return self._operations.get(operation)
+
+    @property
+    def operations(self) -> Mapping[str, Landed]:
+        return self._operations
+
+    def destroyed_at(self, agent: str) -> datetime | None:
+        """When an agent of that name was last destroyed, if lately."""
+        return self._destroyed.get(agent)
+
+    def answered(self, subject: str, key: str, request_hash: str | None) -> Landed | None:
+        """The operation that this key already led to; raise `KeyReused` for another request."""
+        landed = self._keys.get((subject, key))
+        if landed is None or landed.at < self._now() - KEYS_KEPT:
+            return None
+        if landed.request_hash != request_hash:
+            raise KeyReused(
+                f"Idempotency-Key {key} was used for another request; use a new key",
+                operation=landed.operation,
+            )
+        return landed
+
+    def _remember(self, landed: Landed) -> None:
+        if landed.operation in self._operations:
+            return
+        self._operations[landed.operation] = landed
+        if landed.key:
+            self._keys[landed.subject, landed.key] = landed
+        if landed.action == "destroy":
+            self._destroyed[landed.agent] = landed.at
+
+    def _forget(self) -> None:
+        """Operations arrive in order of time, so the old ones stand first."""
+        horizon = self._now() - OPERATIONS_KEPT
+        while self._operations:
+            oldest = next(iter(self._operations.values()))
+            if oldest.at >= horizon:
+                return
+            del self._operations[oldest.operation]
+            if oldest.key and self._keys.get((oldest.subject, oldest.key)) is oldest:
+                del self._keys[oldest.subject, oldest.key]
+            if self._destroyed.get(oldest.agent) == oldest.at:
+                del self._destroyed[oldest.agent]

@@ -1,0 +1,228 @@
+"""Operations as resources: where each accepted change stands, and who listens.
+
+Found in this order: this process's memory, the trailers in Git, this replica's journal; an id
+that another replica made and nothing of these knows is `Unavailable` (ask again), any other is
+`NotFound`.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from typing import Final
+
+from callboard.domain.audit import AuditRecord, Outcome, Phase
+from callboard.domain.errors import CallboardError, Unavailable
+from callboard.domain.operation import (
+    FINAL_ALWAYS,
+    Operation,
+    OperationError,
+    OperationState,
+    Step,
+)
+from callboard.policy.authorise import missing
+from callboard.ports.clock import Clock
+from callboard.ports.journal import Journal
+from callboard.usecases.memory import Landed, Memory
+from callboard.usecases.seal import Seal
+
+_KEPT: Final = 50_000
+_STATES: Final = {
+    Outcome.COMMITTED: OperationState.COMMITTED,
+    Outcome.FAILED: OperationState.FAILED,
+    Outcome.DENIED: OperationState.DENIED,
+    Outcome.CANCELLED: OperationState.CANCELLED,
+    Outcome.AWAITING_APPROVAL: OperationState.AWAITING_APPROVAL,
+    Outcome.UNKNOWN: OperationState.STALLED,
+}
+
+
+class Operations:
+    """`runs_agents`: whether a cluster will prove what was committed (else Git has the last word)."""
+
+    def __init__(
+        self, journal: Journal, memory: Memory, seal: Seal, now: Clock, *, runs_agents: bool = False
+    ) -> None:
+        self._journal, self._memory, self._seal, self._now = journal, memory, seal, now
+        self._runs_agents = runs_agents
+        self._held: OrderedDict[str, Operation] = OrderedDict()
+        self._changed: dict[str, asyncio.Event] = {}
+
+    def add(self, operation: Operation) -> Operation:
+        self._held[operation.id] = operation
+        while len(self._held) > _KEPT:
+            _id, oldest = next(iter(self._held.items()))
+            if not oldest.final:
+                break
+            self._held.popitem(last=False)
+        return operation
+
+    def move(
+        self,
+        id_: str,
+        state: OperationState,
+        detail: str = "",
+        *,
+        error: CallboardError | None = None,
+        **changes: object,
+    ) -> Operation:
+        """Record the next state of an operation and wake who waits for it."""
+        before = self._held[id_]
+        now = self._now()
+        after = before.model_copy(
+            update={
+                "state": state,
+                "final": self._is_final(state),
+                "steps": (*before.steps, Step(name=str(state), at=now, detail=detail)),
+                "error": None if error is None else problem(error),
+                **changes,
+            }
+        )
+        self._held[id_] = after
+        if event := self._changed.pop(id_, None):
+            event.set()
+        return after
+
+    def committed(self, id_: str, revision: str, *, destroyed: bool) -> Operation:
+        """It is on the branch. A destroy is `Gone` at once where nothing runs agents."""
+        if destroyed and not self._runs_agents:
+            before, now = self._held[id_], self._now()
+            step = Step(name=str(OperationState.COMMITTED), at=now, detail=revision)
+            self._held[id_] = before.model_copy(update={"steps": (*before.steps, step)})
+            detail = "the tree holds nothing of it"
+            return self.move(id_, OperationState.GONE, detail, revision=revision, evidence="git")
+        return self.move(id_, OperationState.COMMITTED, revision, revision=revision)
+
+    def _is_final(self, state: OperationState) -> bool:
+        if state is OperationState.COMMITTED:
+            return not self._runs_agents
+        return state in FINAL_ALWAYS
+
+    def held(self, id_: str) -> Operation | None:
+        """What this process remembers, without looking further."""
+        return self._held.get(id_)
+
+    def ended(self, id_: str) -> bool:
+        """Whether this process knows it to be past `Accepted`."""
+        operation = self._held.get(id_)
+        return operation is None or operation.state is not OperationState.ACCEPTED
+
+    async def find(self, id_: str) -> Operation:
+        """Raise `NotFound` or, for another replica's, `Unavailable`."""
+        if operation := self._held.get(id_):
+            return operation
+        if not self._seal.owns(id_):
+            raise missing("operation", id_)
+        if landed := self._memory.operation(id_):
+            return self.add(self._from_git(landed))
+        if records := await self._journal.of_operation(id_):
+            return self.add(self._from_journal(records))
+        if self._seal.replica_of(id_) != self._journal.replica:
+            raise Unavailable("Another replica has this operation; ask again", retry_after=2)
+        raise missing("operation", id_)
+
+    def list(self) -> list[Operation]:
+        """Newest first: this process's and those that Git remembers."""
+        known = dict(self._held)
+        for id_, landed in self._memory.operations.items():
+            if id_ not in known:
+                known[id_] = self._from_git(landed)
+        return sorted(known.values(), key=_started, reverse=True)
+
+    def unfinished(self) -> Iterable[Operation]:
+        return [operation for operation in self._held.values() if not operation.final]
+
+    async def follow(self, id_: str) -> AsyncIterator[Operation]:
+        """The operation now, and again each time that it moves, until it is final."""
+        operation = await self.find(id_)
+        while True:
+            yield operation
+            if operation.final:
+                return
+            while (latest := self._held[id_]) is operation:
+                await self._changed.setdefault(id_, asyncio.Event()).wait()
+            operation = latest
+
+    async def wait(self, id_: str, seconds: float, *, until_final: bool = False) -> Operation:
+        """The operation once it is past `Accepted` (or final), or as it stands after so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                async for operation in self.follow(id_):
+                    if not until_final and operation.state is not OperationState.ACCEPTED:
+                        return operation
+        except TimeoutError:
+            pass
+        return await self.find(id_)
+
+    def _from_git(self, landed: Landed) -> Operation:
+        state = OperationState.COMMITTED
+        gone = landed.action == "destroy" and not self._runs_agents
+        if gone:
+            state = OperationState.GONE
+        steps = [Step(name=str(OperationState.COMMITTED), at=landed.at, detail=landed.revision)]
+        if gone:
+            steps.append(Step(name=str(state), at=landed.at, detail="the tree holds nothing of it"))
+        return Operation(
+            id=landed.operation,
+            action=landed.action,
+            agent=landed.agent,
+            actor=landed.username,
+            subject=landed.subject,
+            state=state,
+            final=self._is_final(state),
+            steps=tuple(steps),
+            revision=landed.revision,
+            plan_hash=landed.plan_hash,
+            evidence="git" if gone else None,
+            idempotency_key=landed.key,
+        )
+
+    def _from_journal(self, records: Iterable[AuditRecord]) -> Operation:
+        records = list(records)
+        first, last = records[0], records[-1]
+        state = OperationState.ACCEPTED
+        if last.phase is Phase.OUTCOME:
+            state = _STATES.get(last.outcome, OperationState.STALLED)
+        if state is OperationState.COMMITTED and last.action == "destroy" and not self._runs_agents:
+            state = OperationState.GONE
+        error = None
+        if state in {OperationState.FAILED, OperationState.DENIED}:
+            error = OperationError(code=str(last.outcome), detail=last.reason or "")
+        return Operation(
+            id=first.operation or "",
+            action=first.action,
+            agent=first.target.name,
+            owner=first.target.owner,
+            actor=first.actor.username,
+            subject=first.actor.sub,
+            state=state,
+            final=self._is_final(state),
+            steps=tuple(
+                Step(
+                    name=str(OperationState.ACCEPTED)
+                    if record.phase is Phase.INTENT
+                    else str(_STATES.get(record.outcome, OperationState.STALLED)),
+                    at=record.ts,
+                    detail=record.reason or record.commit or "",
+                )
+                for record in records
+            ),
+            revision=last.commit,
+            plan_hash=first.plan_hash,
+            evidence="git" if state is OperationState.GONE else None,
+            error=error,
+        )
+
+
+def problem(error: CallboardError) -> OperationError:
+    return OperationError(
+        code=error.code,
+        detail=error.detail,
+        errors=tuple(
+            {"pointer": f.pointer, "message": f.message, "limit": f.limit} for f in error.findings
+        ),
+    )
+
+
+def _started(operation: Operation) -> datetime:
+    return operation.steps[0].at

@@ -1,0 +1,54 @@
+"""The outside and the state over it, gathered once; every use case gets it whole."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from callboard.actions import Action
+from callboard.domain.site import Site
+from callboard.ports.clock import Clock
+from callboard.ports.datasets import Datasets
+from callboard.ports.git import GitRepository
+from callboard.ports.identity import Identity
+from callboard.ports.journal import Journal
+from callboard.settings import Settings
+from callboard.telemetry import Telemetry
+from callboard.usecases.approvals import Approvals
+from callboard.usecases.catalog import Catalog
+from callboard.usecases.changes import Decider
+from callboard.usecases.committer import Committer
+from callboard.usecases.operations import Operations
+from callboard.usecases.plans import Plans
+from callboard.usecases.refusals import Refusals
+from callboard.usecases.running import Running
+from callboard.usecases.seal import Seal
+from callboard.usecases.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """`embedded` names the parts that are for one machine, each with what it does not promise."""
+
+    settings: Settings
+    site: Site
+    actions: Mapping[str, type[Action]]
+    now: Clock
+    git: GitRepository
+    journal: Journal
+    datasets: Datasets
+    identity: Identity
+    seal: Seal
+    telemetry: Telemetry
+    refusals: Refusals
+    state: State
+    operations: Operations
+    committer: Committer
+    decider: Decider
+    approvals: Approvals
+    plans: Plans
+    catalog: Catalog
+    running: Running
+    embedded: Mapping[str, str] = field(default_factory=dict)
+    mode: Literal["embedded", "real", "mixed"] = "embedded"
+    ready: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,0 +1,51 @@
+"""Keyed requests that are under way in this process: the other half of the idempotency memory."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from callboard.domain.errors import InProgress, KeyReused
+
+_KEPT: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Claim:
+    request_hash: str | None
+    operation: str | None = None
+
+
+class Running:
+    """`ended` tells whether an operation is past `Accepted`: then history answers for its key."""
+
+    def __init__(self, ended: Callable[[str], bool]) -> None:
+        self._ended = ended
+        self._claims: OrderedDict[tuple[str, str], _Claim] = OrderedDict()
+
+    def claim(self, subject: str, key: str, request_hash: str | None) -> None:
+        """Take the key; raise `InProgress` or `KeyReused` while another request has it."""
+        held = self._claims.get((subject, key))
+        if held is not None and not (held.operation and self._ended(held.operation)):
+            if held.request_hash != request_hash:
+                raise KeyReused(f"Idempotency-Key {key} belongs to another request, still running")
+            raise InProgress(
+                "The same request is still running", operation=held.operation, retry_after=1
+            )
+        self._claims[subject, key] = _Claim(request_hash)
+        self._claims.move_to_end((subject, key))
+        self._forget()
+
+    def name(self, subject: str, key: str, operation: str) -> None:
+        """Say which operation the key's request became."""
+        self._claims[subject, key].operation = operation
+
+    def release(self, subject: str, key: str) -> None:
+        self._claims.pop((subject, key), None)
+
+    def _forget(self) -> None:
+        while len(self._claims) > _KEPT:
+            oldest = next(iter(self._claims.values()))
+            if not (oldest.operation and self._ended(oldest.operation)):
+                return
+            self._claims.popitem(last=False)

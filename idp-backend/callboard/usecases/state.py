@@ -1,0 +1,69 @@
+"""The branch as this process knows it: index and memory, brought up to date together."""
+
+import asyncio
+from collections.abc import Callable
+
+from anyio import to_thread
+from loguru import logger
+
+from callboard.ports.git import GitRepository, Snapshot
+from callboard.usecases.index import Index, View
+from callboard.usecases.memory import Memory
+
+
+class State:
+    """`last_head`: the newest revision known to be on the branch; `remember` keeps it for later.
+
+    A branch that no longer contains it was rewritten by somebody. Then `read_only` names what is
+    missing, and nothing is written until an administrator accepts what is there.
+    """
+
+    def __init__(
+        self,
+        git: GitRepository,
+        index: Index,
+        memory: Memory,
+        *,
+        last_head: str | None = None,
+        remember: Callable[[str], None] = lambda _head: None,
+    ) -> None:
+        self._git, self._index, self.memory = git, index, memory
+        self._last_head, self._remember = last_head, remember
+        self._lock = asyncio.Lock()
+        self.read_only: str | None = None
+
+    @property
+    def view(self) -> View | None:
+        """The last view, without looking; None before the first look."""
+        return self._index.view if self._index.has_view else None
+
+    async def look(self, *, fetch: bool = False) -> View:
+        """The newest view; with `fetch` after asking the remote."""
+        snapshot = await (self._git.fetch() if fetch else self._git.snapshot())
+        return await self.take_in(snapshot)
+
+    async def take_in(self, snapshot: Snapshot) -> View:
+        """Refresh index and memory to a snapshot of the branch."""
+        async with self._lock:
+            if snapshot.revision == self._last_head and self._index.has_view:
+                return self._index.refresh(snapshot)
+            await self._watch(snapshot)
+            view = await to_thread.run_sync(self._index.refresh, snapshot)
+            await self.memory.refresh(snapshot)
+            if self.read_only is None and snapshot.revision != self._last_head:
+                self._last_head = snapshot.revision
+                await to_thread.run_sync(self._remember, snapshot.revision)
+            return view
+
+    def accept(self, revision: str) -> None:
+        """An administrator takes a rewritten history as it is."""
+        self._last_head, self.read_only = revision, None
+        self._remember(revision)
+
+    async def _watch(self, snapshot: Snapshot) -> None:
+        last = self._last_head
+        if last is None or self.read_only or snapshot.revision == last:
+            return
+        if not await self._git.contains(last):
+            self.read_only = last
+            logger.error("the branch no longer contains {}: it was rewritten; read-only", last)

@@ -1,0 +1,108 @@
+"""What has to happen because time passed or files changed, without anybody asking.
+
+Ends holds, holds and later destroys agents past their time to live, expires approvals, commits
+dataset scans, marks operations `Stalled`, settles what could not be settled in time. Everything
+is safe to do twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from loguru import logger
+
+from callboard.domain.audit import Target
+from callboard.domain.dataset import Dataset, DatasetState, Issue
+from callboard.domain.errors import CallboardError
+from callboard.domain.operation import OperationState
+from callboard.usecases.committer import Submission
+from callboard.usecases.platform import Platform
+from callboard.usecases.system import DatasetChange, due, of_agent, send
+
+
+async def run(platform: Platform) -> None:
+    """Until cancelled; a failure is logged and the next round tries again."""
+    await asyncio.gather(
+        _every(platform.settings.sweep_seconds, "sweep", lambda: sweep(platform)),
+        _every(platform.settings.scan_seconds, "scan", lambda: scan(platform)),
+    )
+
+
+async def _every(seconds: float, what: str, do: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        try:
+            await do()
+        except CallboardError as error:
+            logger.warning("{} failed: {}", what, error.detail)
+        except Exception:
+            logger.exception("{} failed", what)
+        await asyncio.sleep(seconds)
+
+
+async def sweep(platform: Platform) -> None:
+    """One round."""
+    view = await platform.state.look(fetch=True)
+    now = platform.now()
+    submissions = []
+    for found in view.agents.values():
+        change = due(found.agent, now, platform.site)
+        if change is not None and not _done(platform, change.key):
+            action = change.key.partition(".")[0]
+            submissions.append(
+                await send(platform, action, of_agent(found.agent), change, urgent=True)
+            )
+    await asyncio.gather(*(submission.done.wait() for submission in submissions))
+    await platform.approvals.sweep()
+    await platform.committer.settle_late()
+    _stall(platform)
+
+
+def _done(platform: Platform, key: str) -> bool:
+    return platform.state.memory.answered("system:callboard", key, None) is not None
+
+
+def _stall(platform: Platform) -> None:
+    """Operations past their deadline say so; one that still gets through moves on from there."""
+    deadline = timedelta(seconds=platform.settings.operation_deadline_seconds)
+    for operation in platform.operations.unfinished():
+        overdue = platform.now() - operation.steps[-1].at > deadline
+        if overdue and operation.state is OperationState.ACCEPTED:
+            platform.operations.move(
+                operation.id,
+                OperationState.STALLED,
+                "it was accepted but could not be committed in time; "
+                "see /readyz for the part that does not answer",
+            )
+
+
+async def scan(platform: Platform) -> list[str]:
+    """Record what lies in the dataset folder; return the names that changed."""
+    listed = {dataset.name: dataset for dataset in await platform.datasets.list()}
+    view = await platform.state.look()
+    submissions = {}
+    for name, dataset in listed.items():
+        if dataset.state is DatasetState.VALIDATING:
+            continue
+        recorded = view.datasets.get(name)
+        if recorded is None or recorded.dataset != dataset:
+            submissions[name] = await _record(platform, name, dataset)
+    used = {found.agent.spec.dataset for found in view.agents.values()}
+    for name, recorded in view.datasets.items():
+        if name in listed:
+            continue
+        gone = _missing(recorded.dataset) if name in used else None
+        if gone != recorded.dataset:
+            submissions[name] = await _record(platform, name, gone)
+    await asyncio.gather(*(submission.done.wait() for submission in submissions.values()))
+    return sorted(submissions)
+
+
+async def _record(platform: Platform, name: str, dataset: Dataset | None) -> Submission:
+    target = Target(kind="dataset", name=name, owner=dataset.owner if dataset else None)
+    return await send(platform, "scan-dataset", target, DatasetChange(name, dataset))
+
+
+def _missing(dataset: Dataset) -> Dataset:
+    """A record whose file went away while agents use it."""
+    issue = Issue(code="missing", message="The file is not in the dataset folder any more")
+    return dataset.model_copy(update={"state": DatasetState.INVALID, "issues": (issue,)})

@@ -1,0 +1,211 @@
+"""Changes that Callboard makes by itself: deterministic, keyed, audited as `system:callboard`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from callboard.domain.agent import Agent
+from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
+from callboard.domain.dataset import Dataset
+from callboard.domain.errors import ActionUnavailable
+from callboard.domain.hold import expiry_hold
+from callboard.domain.identity import SYSTEM, Principal
+from callboard.domain.operation import Operation, OperationState, Step
+from callboard.domain.site import Site
+from callboard.pipeline import render
+from callboard.pipeline.documents import dataset_yaml
+from callboard.ports.git import Draft
+from callboard.usecases.committer import Change, Submission, Written
+from callboard.usecases.entries import actor_of, agent_target, summary
+from callboard.usecases.index import DATASETS, View
+from callboard.usecases.platform import Platform
+from callboard.usecases.world import World
+
+@dataclass(frozen=True, slots=True)
+class SystemChange:
+    """What the sweeper wants of one agent; `apply` returns None to destroy it.
+
+    `key` is made from what is due, so that two sweepers, or one twice, do it once.
+    """
+
+    site: Site
+    agent: str
+    key: str
+    subject: str
+    apply: Callable[[Agent], Agent | None]
+    request_hash: str | None = None
+    plan_hash: str | None = None
+
+    async def prepare(self, view: View) -> None: ...
+
+    def write(self, world: World, draft: Draft, principal: Principal) -> Written:
+        found = world.agent(self.agent)
+        if found is None or world.hand_edited(found):
+            raise ActionUnavailable(f"{self.agent} is gone or was edited by hand")
+        before = found.agent
+        after = self.apply(before)
+        if after == before:
+            raise ActionUnavailable(f"Nothing about {self.agent} is due any more")
+        if after is None:
+            draft.remove(found.folder)
+        else:
+            after = after.model_copy(update={"generation": before.generation + 1})
+            rendered = render(after, after.spec.dataset_profile, self.site)
+            draft.replace(after.folder, rendered.files())
+        world.moved_to(before, after)
+        return Written(
+            self.subject, before=summary(before), after=summary(after), gone=after is None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetChange:
+    """The record of one dataset as the folder shows it; None removes it."""
+
+    name: str
+    dataset: Dataset | None
+    key: str | None = None
+    request_hash: str | None = None
+    plan_hash: str | None = None
+
+    async def prepare(self, view: View) -> None: ...
+
+    def write(self, world: World, draft: Draft, principal: Principal) -> Written:
+        path = f"{DATASETS}/{self.name}.yaml"
+        old = world.dataset(self.name)
+        if self.dataset is None:
+            if draft.id_of(path) is None:
+                raise ActionUnavailable(f"Dataset {self.name} is not recorded any more")
+            draft.remove(path)
+        else:
+            if old is not None and old.dataset == self.dataset:
+                raise ActionUnavailable(f"Dataset {self.name} is recorded as it is")
+            draft.write(path, dataset_yaml(self.dataset))
+        verb = "Forget" if self.dataset is None else "Update" if old else "Record"
+        return Written(
+            f"{verb} dataset {self.name}",
+            before=_about(old.dataset if old else None),
+            after=_about(self.dataset),
+        )
+
+
+def _about(dataset: Dataset | None) -> dict[str, object] | None:
+    if dataset is None:
+        return None
+    return {
+        "state": str(dataset.state),
+        "version": dataset.version,
+        "rows": dataset.rows,
+        "columns": len(dataset.columns),
+    }
+
+
+async def send(
+    platform: Platform, action: str, target: Target, change: Change, *, urgent: bool = False
+) -> Submission:
+    """Journal the intent of something that Callboard does by itself, and hand it over."""
+    intent = await announce(platform, SYSTEM, action, target, urgent=urgent)
+    return hand_over(platform, SYSTEM, intent, change)
+
+
+async def announce(
+    platform: Platform,
+    principal: Principal,
+    action: str,
+    target: Target,
+    *,
+    urgent: bool = False,
+    request_id: str | None = None,
+) -> AuditRecord:
+    """The durable intent of a new operation."""
+    return await platform.journal.append(
+        Entry(
+            phase=Phase.INTENT,
+            actor=actor_of(principal),
+            action=action,
+            target=target,
+            outcome=Outcome.ALLOWED,
+            request_id=request_id,
+            operation=platform.seal.operation_id(platform.journal.replica),
+        ),
+        urgent=urgent,
+    )
+
+
+def hand_over(
+    platform: Platform, principal: Principal, intent: AuditRecord, change: Change
+) -> Submission:
+    """Make the announced operation and give it to the committer."""
+    assert intent.operation is not None
+    target = intent.target
+    platform.operations.add(
+        Operation(
+            id=intent.operation,
+            action=intent.action,
+            agent=target.name if target.kind == "agent" else "",
+            owner=target.owner,
+            actor=principal.username,
+            subject=principal.subject,
+            state=OperationState.ACCEPTED,
+            steps=(Step(name=str(OperationState.ACCEPTED), at=platform.now()),),
+            idempotency_key=change.key,
+        )
+    )
+    submission = Submission(
+        operation=intent.operation,
+        action=intent.action,
+        target=target,
+        principal=principal,
+        change=change,
+        intent=intent,
+        accepted_at=platform.now(),
+    )
+    platform.committer.submit(submission)
+    return submission
+
+
+def due(agent: Agent, now: datetime, site: Site) -> SystemChange | None:
+    """What time alone asks of an agent now, if anything."""
+    spec = agent.spec
+    ended = [hold for hold in spec.holds if hold.until is not None and hold.until <= now]
+    if spec.expires_at is not None and spec.expires_at <= now:
+        stamp = spec.expires_at.isoformat()
+        if spec.expires_at + site.ttl_grace <= now:
+            return SystemChange(
+                site,
+                agent.name,
+                f"ttl-destroy.{agent.name}.{_key(stamp)}",
+                f"Destroy agent {agent.name}: its time to live ended",
+                lambda _agent: None,
+            )
+        if not any(hold.is_expiry for hold in spec.holds):
+            hold = expiry_hold(spec.expires_at, now)
+            return SystemChange(
+                site,
+                agent.name,
+                f"ttl-hold.{agent.name}.{_key(stamp)}.{agent.generation}",
+                f"Hold agent {agent.name}: its time to live ended",
+                lambda found: found.with_hold(hold),
+            )
+    if ended:
+        last = max(hold.until.isoformat() for hold in ended if hold.until)
+        return SystemChange(
+            site,
+            agent.name,
+            f"hold-end.{agent.name}.{_key(last)}.{agent.generation}",
+            f"End {'a hold' if len(ended) == 1 else 'holds'} of agent {agent.name}",
+            lambda found: found.but(
+                holds=tuple(h for h in found.spec.holds if h.until is None or h.until > now)
+            ),
+        )
+    return None
+
+
+def _key(stamp: str) -> str:
+    return "".join(character for character in stamp if character.isalnum())
+
+
+def of_agent(agent: Agent) -> Target:
+    return agent_target(agent.name, agent.spec.owner)
+
+
