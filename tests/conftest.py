@@ -1,4 +1,7 @@
 import pytest
+from loguru import logger
+
+logger.remove()
 
 
 @pytest.fixture(scope="session")

@@ -185,6 +185,16 @@ async def upload(name: str, content: Upload, caller: Caller) -> int:
     return received
 
 
+@router.get("/files/{path:path}", operation_id="file")
+async def file(path: str, caller: Caller) -> str:
+    return path
+
+
+@router.post("/operations/{name}/cancel", operation_id="cancel")
+async def cancel(name: str, caller: Caller) -> str:
+    return name
+
+
 @router.get("/events", operation_id="events")
 async def events(request: Request, caller: Caller) -> StreamingResponse:
     async def endless() -> AsyncIterator[bytes]:
@@ -238,6 +248,7 @@ class Edge:
         docs.install(self.app)
         self.app.include_router(router, prefix="/api/v1")
         self.app.add_route("/healthz", _healthy, methods=["GET"])
+        self.app.add_route("/plain", _plain, methods=["POST"])
 
     @asynccontextmanager
     async def client(self, token: str | None = "alice") -> AsyncIterator[httpx.AsyncClient]:
@@ -286,3 +297,7 @@ class Edge:
 
 async def _healthy(_: Request) -> Response:
     return Response("ok")
+
+
+async def _plain(request: Request) -> Response:
+    return Response(str(len(await request.body())))

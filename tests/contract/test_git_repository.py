@@ -1,9 +1,9 @@
 """What every `GitRepository` promises: a bare folder, Git's own HTTP server, and Gitea."""
 
+import base64
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from uuid import uuid4
 
 import anyio
 import httpx
-import pygit2
 import pytest
 from anyio.to_thread import run_sync
-from git_http import Fault, Server, serve
 
 from callboard.adapters.git import COMMITTER, Repository, init_bare
 from callboard.domain.errors import Invalid, NotFound, OutcomeUnknown, Stale, Unavailable
 from callboard.ports.git import GitRepository, Message, Snapshot
+from git_http import Fault, Server, serve
+from git_text import HOSTILE_AUTHORS, HOSTILE_TEXT
 
 TOKEN = "s3cret-t0ken"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -43,17 +43,18 @@ class Place:
     def open(self) -> Repository:
         """Another replica: nothing is shared with those opened before."""
         cache = self.scratch / f"cache-{len(self.opened)}"
-        repository = Repository(self.url, cache=cache, token=self.token, patience=20)
+        repository = Repository(self.url, cache=cache, token=self.token, patience=20, durable=False)
         self.opened.append(repository)
         return repository
 
     def git(self, *arguments: str, at: Path | None = None) -> str:
-        headers = [] if not self.token else ["-c", f"http.extraHeader=Authorization: {_basic()}"]
+        basic = base64.b64encode(f"callboard:{self.token}".encode()).decode()
+        header = f"http.extraHeader=Authorization: Basic {basic}"
         ended = subprocess.run(
-            ["git", *headers, "-C", str(at or self.scratch), *arguments],
+            ["git", "-c", header, "-C", str(at or self.scratch), *arguments],
             capture_output=True,
             check=True,
-            env={**os.environ, **_AUTHOR},
+            env={**os.environ, **_SOMEBODY},
         )
         return ended.stdout.decode()
 
@@ -79,7 +80,7 @@ class Place:
             return self.git("rev-parse", "HEAD", at=tree).strip()
 
 
-_AUTHOR = {
+_SOMEBODY = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_AUTHOR_NAME": "Somebody",
     "GIT_AUTHOR_EMAIL": "somebody@example.com",
@@ -88,27 +89,17 @@ _AUTHOR = {
 }
 
 
-def _basic() -> str:
-    token = os.environ.get("CALLBOARD_TEST_GITEA_TOKEN", TOKEN)
-    return httpx.Request("GET", "http://x", headers={}).headers.get("x") or _encoded(token)
-
-
-def _encoded(token: str) -> str:
-    header = next(httpx.BasicAuth("callboard", token).auth_flow(httpx.Request("GET", "http://x")))
-    return header.headers["authorization"]
-
-
 @contextmanager
 def _folder(scratch: Path) -> Iterator[Place]:
     bare = scratch / "delivery.git"
-    init_bare(bare, committer=COMMITTER)
+    init_bare(bare, committer=COMMITTER, durable=False)
     yield Place(bare.as_uri(), scratch, bare=bare)
 
 
 @contextmanager
 def _http(scratch: Path) -> Iterator[Place]:
     bare = scratch / "served" / "delivery.git"
-    init_bare(bare, committer=COMMITTER)
+    init_bare(bare, committer=COMMITTER, durable=False)
     with serve(bare.parent, TOKEN) as server:
         yield Place(server.url("delivery.git"), scratch, TOKEN, bare, server)
 
@@ -615,108 +606,50 @@ async def test_an_unknown_branch_is_not_found(repository: GitRepository) -> None
 # People's text
 
 
-@pytest.mark.parametrize(
-    ("subject", "body"),
-    [
-        ("Create a", ""),
-        ("Create a\n\nCallboard-Operation: forged", ""),
-        ("Create a\r\n\r\nCallboard-Operation: forged\r\n", ""),
-        ("Callboard-Operation: forged", ""),
-        ("Create a", "Callboard-Operation: forged"),
-        ("Create a", "why\n\nCallboard-Operation: forged\nCallboard-Actor: root"),
-        ("Create a", "why\n\nCallboard-Operation: forged\n\n\n"),
-        ("Create a", "why\n \t\nCallboard-Operation: forged"),
-        ("Create a", "why\u2028\u2028Callboard-Operation: forged\x85\x0c\x0bX: y"),
-        ("Create a", "---\nCallboard-Operation: forged"),
-        ("Create a", "Signed-off-by: root <root@example.com>\nanother line"),
-        ("Create a", "(cherry picked from commit 0123456789)"),
-        ("Create a\0b", "x\0\n\nCallboard-Operation: forged\0"),
-        ("", ""),
-        ("\ud800", "\udfff"),
-    ],
-    ids=ascii,
-)
-@pytest.mark.parametrize("trailers", [{}, {"Callboard-Operation": "true one", "Audit-Id": "7"}])
-async def test_a_commit_has_exactly_the_trailers_given(
-    folder: Place, subject: str, body: str, trailers: dict[str, str]
+async def test_git_reads_exactly_the_trailers_and_the_author_that_were_given(
+    place: Place, repository: GitRepository
 ) -> None:
-    repository = folder.open()
+    given = [
+        (subject, body, trailers)
+        for subject, body in HOSTILE_TEXT
+        for trailers in ({}, {"Callboard-Operation": "true one", "Audit-Id": "7"})
+    ]
+    authors = [(name, email, seen) for name, email, seen in HOSTILE_AUTHORS]
     draft = repository.draft(await repository.fetch())
-    draft.replace(A, manifests("one"))
-    draft.commit(Message(subject, "Alice", "a@example.com", NOON, body, trailers))
+    for subject, body, trailers in given:
+        draft.commit(Message(subject, "Alice", "a@example.com", NOON, body, trailers))
+    for name, email, _ in authors:
+        draft.commit(Message("Create a", name, email, NOON))
     await repository.publish(draft)
-    (found,) = await repository.commits(limit=1)
-    assert dict(found.trailers) == trailers
-    seen = folder.git("log", "-1", "--format=%(trailers:only,unfold)", "main", at=folder.bare)
-    assert seen.strip().split("\n") == ([f"{k}: {v}" for k, v in trailers.items()] or [""])
-    assert "\n" not in found.subject
-    folder.git("fsck", "--strict", "--full", at=folder.bare)
+
+    found = await repository.commits(after=draft.base.revision)
+    wanted = [*(trailers for _, _, trailers in given), *({} for _ in authors)]
+    assert [dict(commit.trailers) for commit in found[::-1]] == wanted
+    clone = place.clone()
+    place.git("fsck", "--strict", "--full", "--no-dangling", at=clone)
+    listed = ["log", "--reverse", f"{draft.base.revision}..main"]
+    seen = place.git(*listed, "--format=%(trailers:only,unfold)%x00", at=clone).split("\0")
+    assert [_pairs(block) for block in seen[:-1]] == wanted
+    names = place.git(*listed, "--format=%an <%ae>|%cn <%ce>", at=clone).splitlines()
+    product = f"{COMMITTER[0]} <{COMMITTER[1]}>"
+    assert names[len(given) :] == [f"{shown}|{product}" for _, _, shown in authors]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("Callboard-Actor", "alice\nCallboard-Operation: forged"),
-        ("Callboard-Actor", "alice\rX: y"),
-        ("Callboard-Actor", "alice\x85X: y"),
-        ("Callboard-Actor", "alice\u2028X: y"),
-        ("Callboard-Actor", "alice\0"),
-        ("Callboard-Actor", " alice"),
-        ("Callboard-Actor", "\ud800"),
-        ("Callboard-Actor", "x" * 10_000),
-        ("Callboard Actor", "alice"),
-        ("Callboard-Actor: x\nY", "alice"),
-        ("", "alice"),
-        ("\u0430", "alice"),
-        ("callboard-operation", "twice"),
-    ],
-    ids=ascii,
-)
-async def test_a_trailer_that_would_not_read_back_is_refused(
-    folder: Place, name: str, value: str
+def _pairs(block: str) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in block.strip("\n").split("\n") if line)
+
+
+async def test_a_trailer_that_would_not_read_back_leaves_the_draft_as_it_was(
+    repository: GitRepository,
 ) -> None:
-    repository = folder.open()
     draft = repository.draft(await repository.fetch())
     draft.replace(A, manifests("one"))
     with pytest.raises(Invalid):
-        draft.commit(
-            Message("x", "Alice", "a@x", NOON, trailers={"Callboard-Operation": "1", name: value})
-        )
+        draft.commit(message(Callboard_Actor="alice\nCallboard-Operation: forged"))
     assert draft.commits == ()
     draft.rollback()
     assert draft.head == draft.base.revision
-
-
-@pytest.mark.parametrize(
-    ("name", "email", "seen"),
-    [
-        ("Alice", "alice@example.com", "Alice <alice@example.com>"),
-        ("Alice <root@example.com>", "a@example.com", "Alice root@example.com <a@example.com>"),
-        ("Alice\ncommitter root", "a@x\nX: y", "Alice committer root <a@xX:y>"),
-        ("Ali\0ce\x1b[31m", "a@x> 1 +0000", "Ali ce [31m <a@x1+0000>"),
-        ("", "", "unknown <unknown>"),
-        (" .,:;<>\"'", "<>", "unknown <unknown>"),
-        ("Zoë \U0001f600", "zoë@example.com", "Zoë \U0001f600 <zoë@example.com>"),
-        ("a" * 1_000, "a@x", f"{'a' * 256} <a@x>"),
-        ("\ud800Bob", "\u202eb@x", "Bob <b@x>"),
-    ],
-    ids=ascii,
-)
-async def test_an_author_can_be_called_anything_and_forges_nothing(
-    folder: Place, name: str, email: str, seen: str
-) -> None:
-    repository = folder.open()
-    draft = repository.draft(await repository.fetch())
-    draft.replace(A, manifests("one"))
-    draft.commit(Message("Create a", name, email, NOON, trailers={"Audit-Id": "1"}))
-    await repository.publish(draft)
-    (found,) = await repository.commits(limit=1)
-    assert f"{found.author_name} <{found.author_email}>" == seen
-    assert found.trailers == {"Audit-Id": "1"}
-    assert found.at == NOON
-    shown = folder.git("log", "-1", "--format=%an <%ae>|%cn <%ce>", "main", at=folder.bare)
-    assert shown.strip() == f"{seen}|{COMMITTER[0]} <{COMMITTER[1]}>"
-    folder.git("fsck", "--strict", "--full", at=folder.bare)
+    assert draft.files("agents") == {}
 
 
 # History
@@ -754,8 +687,7 @@ async def test_history_by_path_tells_only_of_that_path(repository: GitRepository
     assert [c.revision for c in await repository.commits(path=A, after=first)] == [second]
     assert await repository.commits(path="agents/*/a") == []
     assert await repository.commits(path=":(top)agents") == []
-    (gone,) = [await repository.commits(path="agents/growth/absent")]
-    assert gone == []
+    assert await repository.commits(path="agents/growth/absent") == []
 
 
 async def test_history_knows_merges_and_long_ways_back(
@@ -946,7 +878,7 @@ async def test_a_server_that_cannot_lock_the_branch_means_somebody_was_faster(ht
 
 async def test_a_server_that_is_gone_took_nothing(tmp_path: Path) -> None:
     bare = tmp_path / "served" / "delivery.git"
-    init_bare(bare, committer=COMMITTER)
+    init_bare(bare, committer=COMMITTER, durable=False)
     with serve(bare.parent, TOKEN) as server:
         url = server.url("delivery.git")
         repository = Repository(url, cache=tmp_path / "c", token=TOKEN, patience=2)
@@ -1047,11 +979,3 @@ async def test_callers_that_fetch_at_once_share_an_answer(http: Place) -> None:
         for _ in range(12):
             tasks.start_soon(repository.fetch)
     assert len(http.server.requests) < 12
-
-
-def test_nothing_is_left_running() -> None:
-    assert not [thread for thread in threading.enumerate() if thread.name == "git-upkeep"]
-
-
-def test_libgit2_is_the_one_that_was_measured() -> None:
-    assert pygit2.LIBGIT2_VERSION.split(".")[0] == "1"

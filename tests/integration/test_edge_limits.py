@@ -64,6 +64,26 @@ async def test_an_announced_giant_is_refused_before_a_byte_is_read() -> None:
     assert answer.headers["connection"] == "close"
 
 
+async def test_an_announced_giant_is_refused_where_no_body_is_read_at_all() -> None:
+    edge = Edge()
+    async with edge.client() as client:
+        headers = {"content-length": str(10**10)}
+        answer = await client.post("/api/v1/operations/x/cancel", headers=headers)
+    assert answer.status_code == 413
+
+
+async def test_routes_of_another_kind_have_the_same_limits() -> None:
+    edge = Edge()
+    async with edge.client(token=None) as client:
+        assert (await client.post("/plain", content=b"x" * 1_000)).text == "1000"
+        source = Source(100)
+        headers = {"content-length": str(10**10)}
+        answer = await client.post("/plain", content=source, headers=headers)
+        assert answer.status_code == 413
+        headers = {"content-encoding": "gzip"}
+        assert (await client.post("/plain", content=b"x", headers=headers)).status_code == 415
+
+
 async def test_a_body_of_unknown_length_is_cut_at_the_limit() -> None:
     edge = Edge()
     source = Source(100_000)

@@ -34,6 +34,14 @@ AMBIGUOUS = [
     b"/api/v1/agents/sales bot",
     b"/api/v1/agents/sales\xc3\xa9",
     b"http://evil.example/api/v1/agents/sales-bot",
+    b"/api/v1/agents/..",
+    b"/api/v1/agents/.",
+    b"/api/v1/agents/%2e%2e",
+    b"/api/v1/agents/a%2ecsv",
+    b"/api/v1/agents/a\\b",
+    b"/api/v1/files/a//b",
+    b"/api/v1/files/a/../b",
+    b"/api/v1/files/./b",
     b"*",
     b"api/v1/agents/sales-bot",
 ]
@@ -69,8 +77,10 @@ async def test_harmless_encodings_still_lead_to_the_same_place() -> None:
 
 @pytest.mark.parametrize("path", [b"/%61pi/v1/agents/sales-bot", b"/api/v%31/agents/sales-bot"])
 async def test_no_spelling_of_the_prefix_gets_around_identity(path: bytes) -> None:
-    status, _, _ = await Edge().asked("GET", path, [])
+    edge = Edge()
+    status, _, _ = await edge.asked("GET", path, [])
     assert status == 401
+    assert edge.refusals.pending == {"no-token": 1}
 
 
 @pytest.mark.parametrize("method", ["TRACE", "HEAD", "OPTIONS", "DELETE", "PUT", "BREW", "get"])

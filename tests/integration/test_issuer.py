@@ -1,7 +1,6 @@
 """The embedded issuer: a realm file, a key file, two documents over HTTP."""
 
 import json
-import multiprocessing
 import os
 import stat
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from callboard.adapters.local.issuer import ISSUER_FILE, KEY_FILE, LocalIssuer
 from callboard.adapters.local.issuer_routes import routes
 from callboard.adapters.local.loopback import refuse_non_loopback
 from callboard.adapters.local.realm import shipped_realm_files
+from callboard.adapters.local.signing_keys import SigningKeys
 from callboard.adapters.oidc.token import decode
 from callboard.adapters.oidc.verifier import OidcIdentity
 from callboard.domain.errors import Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
@@ -240,14 +240,21 @@ def test_a_public_key_in_its_place_is_refused(tmp_path: Path) -> None:
         LocalIssuer(tmp_path)
 
 
-def _make(folder: str) -> str:
-    return json.dumps(LocalIssuer(Path(folder)).jwks())
+def test_of_two_who_make_the_key_at_once_one_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second finds no file, and the first has written one before the second is done."""
+    generate = SigningKeys.generate
+    first: list[dict[str, Any]] = []
 
+    def overtaken() -> SigningKeys:
+        monkeypatch.setattr(SigningKeys, "generate", generate)
+        first.append(LocalIssuer(tmp_path).jwks())
+        return generate()
 
-def test_of_those_who_make_the_key_at_once_one_wins(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        made = pool.map(_make, [str(tmp_path)] * 3)
-    assert len(set(made)) == 1
+    monkeypatch.setattr(SigningKeys, "generate", overtaken)
+    second = LocalIssuer(tmp_path)
+    assert [second.jwks()] == first
     assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
 
 

@@ -51,7 +51,8 @@ def test_a_choice_names_what_there_is_to_choose() -> None:
 
 
 def test_what_is_no_object_is_called_that() -> None:
-    for body in (None, 5, "x", []):
+    bodies: list[Any] = [None, 5, "x", []]
+    for body in bodies:
         assert of(AgentDraft, body)[""].message == "must be an object"
 
 
@@ -59,7 +60,9 @@ def test_nothing_that_was_sent_is_repeated() -> None:
     fields = {
         name: [SECRET] for name in ("owner", "dataset", "budgetUsd", "ttl", "labels", "model")
     }
-    for body in (fields, {**dict.fromkeys(fields, SECRET + "!"), "labels": {"x": SECRET + "!"}}):
+    bad = SECRET + "!"
+    bodies: list[Any] = [fields, {**dict.fromkeys(fields, bad), "labels": {"x": bad}}]
+    for body in bodies:
         for finding in of(AgentDraft, body).values():
             assert SECRET not in finding.message
 

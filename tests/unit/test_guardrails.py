@@ -193,15 +193,25 @@ def adding(manifest: dict[str, Any]) -> Callable[[Set], None]:
     return lambda manifests: manifests.update({"extra": manifest})
 
 
-def loosely(path: str, **fields: Any) -> Callable[[Set], None]:
-    """Keys that no dotted path can name."""
+def removing(key: str) -> Callable[[Set], None]:
+    def change(manifests: Set) -> None:
+        del manifests[key]
+
+    return change
+
+
+def doubling(key: str) -> Callable[[Set], None]:
+    return lambda manifests: manifests.update(again=deepcopy(manifests[key]))
+
+
+def loosely(path: str, entries: dict[str, Any]) -> Callable[[Set], None]:
+    """For keys that have dots in them."""
 
     def change(manifests: Set) -> None:
         at: Any = manifests
         for step in path.split("."):
-            at = at[int(step)] if isinstance(at, list) else at[step]
-        at.update(fields.pop("entries", {}))
-        at.update(fields)
+            at = at[step]
+        at.update(entries)
 
     return change
 
@@ -226,13 +236,13 @@ DENIED: list[tuple[str, Callable[[Set], None]]] = [
     ("own-namespace", setting("account.metadata.namespace", "agent-foo-bar")),
     ("own-namespace", setting("account.metadata.namespace", ...)),
     ("own-namespace", setting("namespace.metadata.name", "agent-foo-bar")),
-    ("own-namespace", adding({**made("v1", "Namespace", "argocd")})),
-    ("own-namespace", lambda manifests: manifests.pop("namespace") and None),
+    ("own-namespace", adding(made("v1", "Namespace", "argocd"))),
+    ("own-namespace", removing("namespace")),
     (
         "restricted-namespace",
         loosely(
             "namespace.metadata.labels",
-            entries={"pod-security.kubernetes.io/enforce": "baseline"},
+            {"pod-security.kubernetes.io/enforce": "baseline"},
         ),
     ),
     ("restricted-namespace", setting("namespace.metadata.labels", {})),
@@ -242,11 +252,11 @@ DENIED: list[tuple[str, Callable[[Set], None]]] = [
     ("valid-names", setting("account.metadata.labels", {"a b": "c"})),
     ("valid-names", setting("account.metadata.labels", {"a": "c" * 64})),
     ("valid-names", setting("account.metadata.labels", {"-/a": "c"})),
-    ("valid-names", lambda manifests: manifests.update(again=deepcopy(manifests["account"]))),
+    ("valid-names", doubling("account")),
     ("holds-stop", setting("deployment.spec.replicas", 0)),
     ("holds-stop", setting("deployment.spec.replicas", ...)),
     ("budget-stated", setting("budget.spec.limitUsd", "50.00")),
-    ("budget-stated", lambda manifests: manifests.pop("budget") and None),
+    ("budget-stated", removing("budget")),
     ("pinned-images", setting(f"{CONTAINER}.image", "ghcr.io/callboard/agent-sandbox:latest")),
     ("pinned-images", setting(f"{CONTAINER}.image", f"evil.example.com/x@sha256:{'0' * 64}")),
     (
@@ -297,11 +307,11 @@ DENIED: list[tuple[str, Callable[[Set], None]]] = [
     ("own-bucket", setting("bucket.metadata.name", "callboard-test-agent-foo-bar")),
     (
         "own-bucket",
-        loosely("bucket.metadata.annotations", entries={"crossplane.io/external-name": "theirs"}),
+        loosely("bucket.metadata.annotations", {"crossplane.io/external-name": "theirs"}),
     ),
     ("own-bucket", setting("bucket.spec.forProvider.publicAccessPrevention", "inherited")),
     ("own-bucket", setting("bucket.spec.forProvider.uniformBucketLevelAccess", ...)),
-    ("own-bucket", lambda manifests: manifests.update(again=deepcopy(manifests["bucket"]))),
+    ("own-bucket", doubling("bucket")),
     (
         "bucket-only-iam",
         setting("member.spec.forProvider.bucketRef.name", "callboard-test-agent-foo-bar"),
@@ -332,7 +342,7 @@ DENIED: list[tuple[str, Callable[[Set], None]]] = [
         "narrow-rbac",
         setting("binding.subjects.0", {"kind": "Group", "name": "system:authenticated"}),
     ),
-    ("default-deny", lambda manifests: manifests.pop("deny") and None),
+    ("default-deny", removing("deny")),
     ("default-deny", setting("deny.spec.policyTypes", ["Ingress"])),
     ("default-deny", setting("deny.spec.podSelector", {"matchLabels": {"a": "b"}})),
     ("default-deny", setting("deny.spec.egress", [{}])),

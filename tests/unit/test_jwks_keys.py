@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from joserfc import jws
 from joserfc.jwk import OctKey, OKPKey
 
 from callboard.adapters.oidc.keys import read_jwks, read_key
@@ -108,6 +109,9 @@ def test_a_key_verifies_with_its_own_algorithm_only() -> None:
     assert key is not None
     good = craft(header(), {})
     assert key.verifies(good)
-    for head in (header(alg="RS512"), header(alg="HS256"), header(alg="none")):
-        assert not key.verifies(craft(head, {}))
+    for alg in ("RS384", "RS512", "PS256"):
+        other = jws.serialize_compact(header(alg=alg), b"{}", rsa("one"), algorithms=[alg])
+        assert not key.verifies(other)
+    for alg in ("none", "HS256", "ES256"):
+        assert not key.verifies(craft(header(alg=alg), {}))
     assert len(decode(good.split(".")[2])) == 256

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 import agents
@@ -395,6 +396,24 @@ def test_a_dataset_that_nobody_can_work_with_is_refused(change: dict[str, Any], 
     with pytest.raises(Invalid) as caught:
         made(agents.agent(dataset_profile=profile))
     assert [found.code for found in caught.value.findings] == [code]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("login_service", "login/oauth2-proxy"),
+        ("login_service", "oauth2-proxy:4180"),
+        ("gateway_name", "public"),
+        ("portal_url", "portal.example.com"),
+        ("portal_url", "https://"),
+        ("portal_url", "javascript:alert(1)"),
+        ("chat_domain", "*.example.com"),
+        ("grafana_url", "https://x.example.com/\n"),
+    ],
+)
+def test_a_site_that_could_not_be_rendered_is_refused_at_the_start(field: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        sites.site(**{field: value})
 
 
 HOSTILE = (

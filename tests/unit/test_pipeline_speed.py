@@ -35,9 +35,8 @@ def test_rendering_an_agent_takes_less_than_half_of_what_pyyaml_takes_to_write_i
     assert best(pyyaml, 5) / ours > 2
 
 
-def test_reading_an_agent_is_faster_than_pyyaml_alone() -> None:
+def test_reading_an_agent_strictly_costs_no_more_than_pyyaml_twice() -> None:
     agent, site = agents.agent(), sites.site()
     body = render(agent, agent.spec.dataset_profile, site).files()["agent.yaml"]
-    assert best(lambda: read_agent(body), 20) < best(
-        lambda: yaml.load(body, Loader=yaml.CSafeLoader), 20
-    )
+    loaded = best(lambda: yaml.load(body, Loader=yaml.CSafeLoader), 20)
+    assert best(lambda: read_agent(body), 20) < 2 * loaded

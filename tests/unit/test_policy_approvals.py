@@ -10,7 +10,6 @@ from callboard.domain.approval import Approval, ApprovalRule, ApprovalState, Rev
 from callboard.domain.errors import Conflict, Forbidden
 from callboard.domain.identity import SYSTEM, Principal, Role
 from callboard.policy.approvals import approval_rule, baseline, may_review, verdict
-from callboard.policy.costs import cost
 from people import ALICE, BOB, CAROL, DAN, ROOT, person
 
 SITE = sites.site(
@@ -199,9 +198,3 @@ def test_time_runs_out_and_late_reviews_do_not_count() -> None:
 
 def test_what_was_decided_stays_decided() -> None:
     assert verdict(approval(state=ApprovalState.DONE), LATER) is ApprovalState.DONE
-
-
-def test_the_cost_of_a_change_is_what_may_be_spent() -> None:
-    assert cost(None, agent(budget_usd="7")).after == "7.00"
-    assert cost(agent(), None).before == "5.00"
-    assert cost(agent(), None).after is None

@@ -167,7 +167,7 @@ def test_callboard_itself_may_do_everything() -> None:
 def test_whose_things_are_reached() -> None:
     assert teams_of(person("a", Role.OPERATOR), Permission.AGENT_READ) is None
     viewer = person("c", Role.VIEWER, teams=("growth",))
-    assert teams_of(viewer, Permission.AGENT_READ) == {"growth"}
+    assert teams_of(viewer, Permission.AGENT_READ) == frozenset({"growth"})
     assert teams_of(viewer, Permission.AGENT_DESTROY) == frozenset()
 
 

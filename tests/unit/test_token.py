@@ -151,6 +151,13 @@ async def test_an_algorithm_that_we_did_not_choose_is_refused(alg: str) -> None:
     assert await refused(craft(header(alg=alg), claims())) == "algorithm"
 
 
+@pytest.mark.parametrize("alg", ["none", "HS256", "RS512"])
+async def test_a_foreign_algorithm_is_refused_before_a_key_is_looked_for(alg: str) -> None:
+    issuer = FakeIssuer()
+    assert await refused(craft(header("stranger", alg=alg), claims()), issuer) == "algorithm"
+    assert issuer.asked == []
+
+
 @pytest.mark.parametrize("form", ["PEM", "DER", "n"])
 @pytest.mark.parametrize("alg", ["HS256", "RS256"])
 async def test_the_public_key_is_no_shared_secret(form: str, alg: str) -> None:

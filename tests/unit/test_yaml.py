@@ -144,7 +144,7 @@ def test_a_number_that_is_none_is_refused(value: float) -> None:
 
 @pytest.mark.parametrize("value", [{1: "a"}, {"a": object()}, {"a": {1, 2}}, {"a": b"x"}])
 def test_what_has_no_form_is_refused(value: Any) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"a key must be a string|has no form"):
         to_yaml(value)
 
 

@@ -35,8 +35,6 @@ _MERGE_PATCH: Final = "application/merge-patch+json"
 
 def parse(raw: bytes, *, depth: int) -> Any:
     """The value of a JSON text. Raise `Invalid` with a pointer where there is one."""
-    if raw.startswith(b"\xef\xbb\xbf"):
-        _refuse("The body starts with a byte order mark.", "must be UTF-8 without a BOM")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

@@ -156,7 +156,9 @@ class Agent(Value):
         """
         try:
             # By wire names, so that complaints point by them.
-            fields = {to_camel(field): value for field, value in {**dict(self.spec), **changes}.items()}
+            fields = {
+                to_camel(field): value for field, value in {**dict(self.spec), **changes}.items()
+            }
             spec = AgentSpec.model_validate(fields)
         except ValidationError as error:
             raise refusal(*findings_of(error, "/spec")) from None

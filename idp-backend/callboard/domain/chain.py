@@ -161,7 +161,7 @@ class Chain:
         try:
             recomputed = digest(record["prev"], canonical(bare))
             unchanged = canonical(record) == body
-        except ValueError:
+        except (ValueError, RecursionError):
             problems.append("has no canonical form")
             return None
         if recomputed != record["hash"]:

@@ -54,6 +54,8 @@ class Operation(Value):
     id: str
     action: str
     agent: str
+    """Empty where it is about a dataset."""
+    dataset: str | None = None
     owner: str | None = None
     actor: str
     """The username of the person (or system:callboard)."""

@@ -36,7 +36,10 @@ _SHAPES: Final = (
         MASK,
     ),
     (r"\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){0,4}", MASK),
-    (r"""(?i)\b(authorization\\*["']?\s*[:=]\s*\\*["']?)(?!\[redacted)[^\r\n"']+""", rf"\1{MASK}"),
+    (
+        r"""(?i)\b(authorization\\*["']?\s*[:=]\s*+\\*+["']?+)(?!\[redacted)[^\r\n"']+""",
+        rf"\1{MASK}",
+    ),
     (r"(?i)\b(bearer\s+)(?!\[redacted)[A-Za-z0-9._~+/=-]{6,}", rf"\1{MASK}"),
     (rf"""(?i)({"|".join(_WORDS)})(s?\\*["']?\s*[:=]\s*)(?!\[redacted){_VALUE}""", rf"\1\2{MASK}"),
     (r"(://[^\s/:@]*:)(?!\[redacted)[^\s/@]+@", rf"\1{MASK}@"),

@@ -14,6 +14,12 @@ from callboard.domain.money import PositiveUsd, Usd
 from callboard.domain.names import BUCKET_PREFIX_MAX, ModelName, bucketable
 from callboard.domain.values import Value, fullmatch
 
+_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+Url = Annotated[
+    str, fullmatch(rf"https?://{_HOST}(?::[0-9]{{1,5}})?(?:/[!-~]*)?", "must be an http(s) URL")
+]
+
 
 class Model(Value):
     """A model that agents may use; prices in US dollars for a million tokens."""
@@ -39,14 +45,14 @@ class Site(Value):
     ]
     clusters: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of clusters that agents may run in; the first is the default."""
-    chat_domain: str
+    chat_domain: Annotated[str, fullmatch(_HOST, "must be a domain")]
     """Agents' chats are served as `<name>.<chat_domain>`."""
-    portal_url: str
-    grafana_url: str
-    repository_url: str
+    portal_url: Url
+    grafana_url: Url
+    repository_url: Url
     """Where people look at the delivery repository."""
     repository_web_path: str = "src/branch/main"
-    gateway_name: str
+    gateway_name: Annotated[str, fullmatch(rf"{_LABEL}/{_LABEL}", "must be namespace/name")]
     """`namespace/name` of the Gateway that HTTPRoutes attach to."""
     model_gateway_namespace: str
     model_gateway_service: str = "gateway"
@@ -56,7 +62,9 @@ class Site(Value):
     otlp_service: str = "otel-collector"
     otlp_port: Annotated[int, Field(ge=1, le=65_535)]
     monitoring_namespace: str
-    login_service: str
+    login_service: Annotated[
+        str, fullmatch(rf"{_LABEL}/{_LABEL}:[1-9][0-9]{{0,4}}", "must be namespace/name:port")
+    ]
     """`namespace/name:port` of the OAuth2 proxy that guards every chat."""
     images: Images
     template_version: Version

@@ -12,7 +12,8 @@ from callboard.domain.audit import AuditRecord, Entry
 class AuditQuery:
     """Which records; None means any. `since` is inclusive, `until` exclusive.
 
-    `owners` limits to targets of these teams. Newest first; `cursor` comes from a page before.
+    `agent` is the name of a target of kind `agent`, `actor` a username or subject. `owners` limits
+    to targets of these teams. Newest first; `cursor` comes from a page before (else `Invalid`).
     """
 
     agent: str | None = None

@@ -47,6 +47,7 @@ LINGER: Final = 0.005
 _ROLES_HOLD: Final = timedelta(seconds=60)
 _GIVE_UP: Final = timedelta(seconds=120)
 """How long a batch is tried again while the repository does not answer."""
+_ABOUT: Final = {"agent": trailers.AGENT, "dataset": trailers.DATASET}
 _SETTLES_AFTER: Final = timedelta(seconds=60)
 """How long a server may still be working on a push whose answer was lost."""
 
@@ -309,7 +310,7 @@ class Committer:
         lines = {
             trailers.OPERATION: submission.operation,
             trailers.ACTION: submission.action,
-            trailers.AGENT: submission.target.name,
+            _ABOUT.get(submission.target.kind, trailers.AGENT): submission.target.name,
             trailers.ACTOR: principal.subject,
             trailers.PLAN: change.plan_hash,
             trailers.KEY: change.key,

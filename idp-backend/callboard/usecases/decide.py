@@ -7,7 +7,7 @@ agree. Everything that speaks against the change is collected, not only the firs
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -129,21 +129,41 @@ def _create(world: World, request: Request, principal: Principal, known: Known) 
     decision = Decision(request, str(owner or ""), None, None, base="-.-")
     if request.if_match is not None:
         decision.violations.append(PreconditionFailed("there is no agent of that name to match"))
+    wrong: tuple[Finding, ...] = ()
+    parameters = request.parameters
     try:
-        draft = AgentDraft.model_validate(request.parameters)
+        draft = AgentDraft.model_validate(parameters)
     except ValidationError as error:
-        decision.violations.append(_invalid(findings_of(error, "/spec")))
-    else:
-        recorded = world.dataset(draft.dataset)
-        decision.base = f"-.{recorded.blob if recorded else '-'}"
-        facts = replace(facts, dataset=recorded.dataset if recorded else None)
-        try:
-            decision.after = create(request.agent, draft, facts)
-        except Invalid as error:
-            decision.violations.append(error)
+        wrong = findings_of(error, "/spec")
+        draft = _rest(parameters, wrong)
+    recorded = world.dataset(draft.dataset)
+    decision.base = f"-.{recorded.blob if recorded else '-'}"
+    facts = replace(facts, dataset=recorded.dataset if recorded else None)
+    try:
+        decision.after = create(request.agent, draft, facts)
+    except Invalid as error:
+        seen = {finding.pointer for finding in wrong}
+        wrong = (*wrong, *(f for f in error.findings if f.pointer not in seen))
+    if wrong:
+        decision.after = None
+        decision.violations.append(_invalid(wrong))
     if (taken := _taken(world, request, known)) is not None:
         decision.violations.append(taken)
     return decision
+
+
+_STAND_INS: Final = {"owner": "team", "dataset": "dataset", "budgetUsd": "0.01"}
+
+
+def _rest(parameters: Mapping[str, Any], wrong: tuple[Finding, ...]) -> AgentDraft:
+    """What can be read of a draft with faults, so that its other fields are judged as well.
+
+    Required fields that cannot be read get a value that their own finding already covers.
+    """
+    names = {field.alias or name for name, field in AgentDraft.model_fields.items()}
+    bad = {finding.pointer.split("/")[2] for finding in wrong if finding.pointer.count("/") > 1}
+    good = {key: value for key, value in parameters.items() if key in names - bad}
+    return AgentDraft.model_validate({**_STAND_INS, **good})
 
 
 def _taken(world: World, request: Request, known: Known) -> NameTaken | None:

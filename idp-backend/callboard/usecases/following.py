@@ -5,6 +5,7 @@ from callboard.domain.errors import ActionUnavailable, Forbidden
 from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.operation import Operation, OperationState
 from callboard.policy.authorise import missing
+from callboard.usecases.datasets import visible
 from callboard.usecases.entries import actor_of, agent_target
 from callboard.usecases.index import View
 from callboard.usecases.platform import Platform
@@ -45,6 +46,9 @@ async def get(platform: Platform, principal: Principal, id_: str) -> Operation:
 def _visible(operation: Operation, principal: Principal, view: View) -> bool:
     if operation.subject == principal.subject or principal.scope(Permission.AGENT_READ) is Scope.ALL:
         return True
+    if operation.dataset is not None:
+        recorded = view.datasets.get(operation.dataset)
+        return recorded is not None and visible(recorded.dataset, principal)
     owner = operation.owner
     if owner is None and (found := view.agents.get(operation.agent)):
         owner = found.agent.spec.owner

@@ -27,6 +27,7 @@ class Landed:
     revision: str
     action: str
     agent: str
+    dataset: str | None
     subject: str
     username: str
     at: datetime
@@ -74,6 +75,7 @@ class Memory:
             revision=commit.revision,
             action=trailers.get(seal.ACTION, ""),
             agent=trailers.get(seal.AGENT, ""),
+            dataset=trailers.get(seal.DATASET),
             subject=trailers.get(seal.ACTOR, ""),
             username=commit.author_name,
             at=commit.at,

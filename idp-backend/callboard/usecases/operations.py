@@ -166,6 +166,7 @@ class Operations:
             id=landed.operation,
             action=landed.action,
             agent=landed.agent,
+            dataset=landed.dataset,
             actor=landed.username,
             subject=landed.subject,
             state=state,
@@ -191,7 +192,8 @@ class Operations:
         return Operation(
             id=first.operation or "",
             action=first.action,
-            agent=first.target.name,
+            agent=first.target.name if first.target.kind == "agent" else "",
+            dataset=first.target.name if first.target.kind == "dataset" else None,
             owner=first.target.owner,
             actor=first.actor.username,
             subject=first.actor.sub,

@@ -52,3 +52,5 @@ class Platform:
     embedded: Mapping[str, str] = field(default_factory=dict)
     mode: Literal["embedded", "real", "mixed"] = "embedded"
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One scan of the datasets at a time: two would record the same change twice."""

@@ -15,6 +15,8 @@ import uuid_utils
 OPERATION: Final = "Callboard-Operation"
 ACTION: Final = "Callboard-Action"
 AGENT: Final = "Callboard-Agent"
+DATASET: Final = "Callboard-Dataset"
+"""In place of the agent, where a dataset's record changes."""
 ACTOR: Final = "Callboard-Actor"
 PLAN: Final = "Callboard-Plan"
 KEY: Final = "Idempotency-Key"

@@ -77,6 +77,11 @@ def _stall(platform: Platform) -> None:
 
 async def scan(platform: Platform) -> list[str]:
     """Record what lies in the dataset folder; return the names that changed."""
+    async with platform.scanning:
+        return await _scan(platform)
+
+
+async def _scan(platform: Platform) -> list[str]:
     listed = {dataset.name: dataset for dataset in await platform.datasets.list()}
     view = await platform.state.look()
     submissions = {}

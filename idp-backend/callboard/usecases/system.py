@@ -143,6 +143,7 @@ def hand_over(
             id=intent.operation,
             action=intent.action,
             agent=target.name if target.kind == "agent" else "",
+            dataset=target.name if target.kind == "dataset" else None,
             owner=target.owner,
             actor=principal.username,
             subject=principal.subject,

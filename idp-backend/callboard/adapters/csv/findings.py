@@ -47,8 +47,8 @@ class Findings:
 
     def take(self, other: "Findings") -> None:
         """Make what an attempt found one's own; it was told already, or is not worth it."""
-        self._counts += other._counts
-        self._kept += other._kept
+        self._counts += other._counts  # noqa: SLF001
+        self._kept += other._kept  # noqa: SLF001
 
     def has(self, *codes: str) -> bool:
         return any(code in codes for code, _ in self._counts)

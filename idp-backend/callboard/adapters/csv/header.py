@@ -8,7 +8,9 @@ from callboard.adapters.csv.findings import Findings, shown
 from callboard.adapters.csv.kinds import typed
 
 MAX_NAME: Final = 120
-_UNWANTED: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]+")
+_UNWANTED: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]+"
+)
 _YEAR: Final = re.compile("(1[89]|2[01])[0-9]{2}")
 
 
@@ -18,7 +20,7 @@ def clean_name(raw: str) -> str:
 
 
 def column_names(raw: Sequence[str], line: int, findings: Findings) -> tuple[str, ...]:
-    """Clean, non-empty, unique (letter case aside: SQL folds it) names, a warning for each change."""
+    """Clean, non-empty, unique names (SQL folds letter case), a warning for each change."""
     names: list[str] = []
     taken: set[str] = set()
     cleaned = [clean_name(each) for each in raw]
@@ -26,7 +28,9 @@ def column_names(raw: Sequence[str], line: int, findings: Findings) -> tuple[str
     for index, (before, name) in enumerate(zip(raw, cleaned, strict=True), start=1):
         if not name:
             name = _free(f"column_{index}", taken | reserved)  # noqa: PLW2901
-            findings.warn("empty-column-name", f"Column {index} has no name; it is now {shown(name)}.", line)
+            findings.warn(
+                "empty-column-name", f"Column {index} has no name; it is now {shown(name)}.", line
+            )
         elif name.lower() in taken:
             name = _free(name, taken | reserved)  # noqa: PLW2901
             findings.warn(

@@ -23,6 +23,8 @@ class Kind:
     pattern: str
     valid: str = ""
     """A further SQL condition over `{c}`."""
+    quick: str = ""
+    """A cheaper SQL condition over `{c}` that is never true of a value outside the pattern."""
     shown: str = ""
 
     @cached_property
@@ -31,8 +33,12 @@ class Kind:
 
     def sql(self, column: str) -> str:
         """The predicate over one column's expression."""
-        shape = f"regexp_full_match({column}, '{self.pattern}')"
-        return f"{shape} AND {self.valid.format(c=column)}" if self.valid else shape
+        sql = f"regexp_full_match({column}, '{self.pattern}')"
+        if self.valid:
+            sql = f"{sql} AND {self.valid.format(c=column)}"
+        if self.quick:
+            sql = f"CASE WHEN {self.quick.format(c=column)} THEN true ELSE {sql} END"
+        return sql
 
 
 # A number as every reader takes it: no leading zeros (those are codes), at most 18 digits (more
@@ -42,7 +48,13 @@ _D, _M, _Y = "[0-9]{1,2}", "[0-9]{1,2}", "[0-9]{4}"
 _MONTH = "[A-Za-z]{3,9}"
 _TIME = "[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?"
 
-INTEGER: Final = Kind("integer", "integer", "number", rf" *[+-]?{_INT} *")
+INTEGER: Final = Kind(
+    "integer",
+    "integer",
+    "number",
+    rf" *[+-]?{_INT} *",
+    quick="strlen({c}) <= 18 AND TRY_CAST({c} AS BIGINT)::VARCHAR = {c}",
+)
 DECIMAL: Final = Kind(
     "decimal",
     "decimal",
@@ -61,10 +73,18 @@ LOOSE_NUMBER: Final = Kind(
 )
 """Anything that a person may take for a number: never a type, only a reason for a warning."""
 
-COMMA_CERTAIN: Final = r" *[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|[0-9]{4,},[0-9]+|0,[0-9]+|[0-9.]*\.[0-9.]*,[0-9]+) *"
+COMMA_CERTAIN: Final = (
+    r" *[+-]?([0-9]+,([0-9]{1,2}|[0-9]{4,})|[0-9]{4,},[0-9]+|0,[0-9]+|[0-9.]*\.[0-9.]*,[0-9]+) *"
+)
 """A value in which the comma cannot be a thousands separator."""
 
-_BOOLEAN = Kind("boolean", "boolean", "logical", "(true|false|True|False|TRUE|FALSE)")
+_BOOLEAN = Kind(
+    "boolean",
+    "boolean",
+    "logical",
+    "(true|false|True|False|TRUE|FALSE)",
+    quick="{c} IN ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')",
+)
 _ISO_TIMESTAMP = Kind(
     "timestamp",
     "timestamp",
@@ -72,6 +92,8 @@ _ISO_TIMESTAMP = Kind(
     rf"{_Y}-{_M}-{_D}([ T][0-9]{{1,2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,9}})?)?"
     r"( ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?))?)?",
     "TRY_CAST({c} AS TIMESTAMP) IS NOT NULL",
+    quick="strlen({c}) = 19 AND right({c}, 1) < 'A' AND contains({c}, '-') "
+    "AND TRY_CAST({c} AS TIMESTAMP) IS NOT NULL",
 )
 
 
@@ -80,14 +102,14 @@ def _date(pattern: str, shown: str, *formats: str) -> tuple[Kind, Kind]:
     clocks = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p")
     moments = [f"{day}{sep}{clock}" for day in formats for sep in " T" for clock in clocks]
     return (
-        Kind(shown, "date", "time", pattern, _parses(*formats), shown),
+        Kind(shown, "date", "time", pattern, _parses(*formats), shown=shown),
         Kind(
             f"{shown} and time",
             "timestamp",
             "time",
             pattern + _TIME + "( ?[AaPp][Mm])?",
             _parses(*moments),
-            f"{shown} hh:mm",
+            shown=f"{shown} hh:mm",
         ),
     )
 
@@ -103,7 +125,9 @@ _ISO_DATE = Kind(
     "time",
     rf"{_Y}-[0-9]{{2}}-[0-9]{{2}}",
     "try_strptime({c}, '%Y-%m-%d') IS NOT NULL",
+    quick="strlen({c}) = 10 AND contains({c}, '-') AND TRY_CAST({c} AS DATE) IS NOT NULL",
 )
+_LOOSE_ISO = _date(rf"{_Y}-{_M}-{_D}", "YYYY-M-D", "%Y-%m-%d")
 _OTHER_DATES = (
     _date(rf"{_Y}/{_M}/{_D}", "YYYY/MM/DD", "%Y/%m/%d"),
     _date(rf"{_D}\.{_M}\.{_Y}", "DD.MM.YYYY", "%d.%m.%Y"),
@@ -125,7 +149,9 @@ KINDS: Final = (
     COMMA,
     _BOOLEAN,
     _ISO_DATE,
+    _LOOSE_ISO[0],
     _ISO_TIMESTAMP,
+    _LOOSE_ISO[1],
     *(kind for pair in _OTHER_DATES for kind in pair),
 )
 """In the order of preference among kinds that all rows allow."""

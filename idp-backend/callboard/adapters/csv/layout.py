@@ -167,7 +167,7 @@ def _doubt(best: _Reading, tables: Sequence[_Reading], findings: Findings) -> No
 
 def _lay_out(reading: _Reading, sample: Sample, findings: Findings) -> Layout | None:
     rows, start, width = list(reading.rows), reading.start, reading.width
-    if 0 < start and not _is_preamble(rows, start):
+    if start > 0 and not _is_preamble(rows, start):
         fields = len(rows[0][1])
         findings.error(
             "header-mismatch",
@@ -184,7 +184,9 @@ def _lay_out(reading: _Reading, sample: Sample, findings: Findings) -> Layout | 
     line = rows[start][0]
     if header and not certain:
         findings.warn(
-            "assumed-header", "Nothing tells the first line from the rest; it was taken as the header.", line
+            "assumed-header",
+            "Nothing tells the first line from the rest; it was taken as the header.",
+            line,
         )
     if not header:
         findings.warn("no-header", "There is no header; the columns were numbered.", line)

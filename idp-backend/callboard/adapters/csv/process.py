@@ -37,7 +37,12 @@ async def read_dataset(
     Cancelling kills the reading process. `tell` hears of the first errors while it still reads.
     """
     draft = copies / f"{DRAFT}{stem}-{secrets.token_hex(6)}.csv"
-    request = {"path": str(path.absolute()), "draft": str(draft.absolute()), "stem": stem, "limits": limits.to_json()}
+    request = {
+        "path": str(path),
+        "draft": str(draft),
+        "stem": stem,
+        "limits": limits.to_json(),
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
@@ -48,7 +53,6 @@ async def read_dataset(
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
         limit=_ANSWER_BYTES,
-        cwd="/",
         # No secret of this process's environment goes where a hostile file is read.
         env={"PATH": os.defpath, "PYTHONPATH": _ROOT, "LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "2"},
     )
@@ -96,4 +100,4 @@ async def _end(process: asyncio.subprocess.Process, draft: Path) -> None:
         process.stdin.close()
     await process.wait()
     with suppress(OSError):
-        draft.unlink()
+        await asyncio.to_thread(draft.unlink, missing_ok=True)

@@ -59,7 +59,7 @@ class Table:
 
 
 class Profiler:
-    """One table with a header, open for reading. `fd` is read through `/dev/fd`, so its path does not matter."""
+    """One table with a header, open for reading; what its path holds by now does not matter."""
 
     def __init__(self, fd: int, width: int, limits: Limits) -> None:
         path = f"/dev/fd/{fd}"
@@ -80,10 +80,11 @@ class Profiler:
         self._db.execute("SET enable_external_access = false")
         columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(width))
         line = limits.max_line_bytes
+        buffer = max(4 * line, 8 * MIB)
         self._source = (
             f"read_csv('{path}', auto_detect = false, strict_mode = true, header = true, "
             f"delim = ',', quote = '\"', escape = '\"', comment = '', nullstr = '', "
-            f"compression = 'none', max_line_size = {line}, buffer_size = {max(4 * line, 8 * MIB)}, "
+            f"compression = 'none', max_line_size = {line}, buffer_size = {buffer}, "
             f"columns = {{{columns}}})"
         )
 
@@ -144,7 +145,9 @@ class Profiler:
             terms = ", ".join(
                 f"min(n) FILTER (WHERE {each})" for each in predicates[start : start + BATCH]
             )
-            query = f"SELECT {terms} FROM (SELECT *, row_number() OVER () - 1 AS n FROM {self._source})"  # noqa: S608
+            query = (
+                f"SELECT {terms} FROM (SELECT *, row_number() OVER () - 1 AS n FROM {self._source})"  # noqa: S608
+            )
             found += self._fetch(query)
         return found
 
@@ -167,7 +170,7 @@ class Profiler:
             row = self._db.execute(query).fetchone()
         except duckdb.OutOfMemoryException as error:
             raise MemoryError from error
-        except (duckdb.Error, UnicodeDecodeError) as error:
+        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise Unreadable from error
         return list(row or ())
 

@@ -164,10 +164,12 @@ class Reading:
     ) -> Rewritten:
         limit = self._limits.max_line_bytes
         with self._copy.draft.open("w", encoding="utf-8", newline="") as out:
-            return rewrite(self._fd, found, layout, limit, out, noted, commas)
+            return rewrite(
+                self._fd, found, layout, limit, out=out, findings=noted, decimal_commas=commas
+            )
 
     def _profiled(self, found: Scan, layout: Layout, result: Rewritten) -> Table | None:
-        """Let DuckDB read the copy, whose rows are known; None with an error noted if it differs."""
+        """Let DuckDB read the copy, whose rows are known; None if it sees another table."""
         with (
             self._copy.draft.open("rb") as file,
             Profiler(file.fileno(), layout.width, self._limits) as profiler,
@@ -199,7 +201,9 @@ class Reading:
 
     def _total(self, line: int, row: tuple[str, ...]) -> None:
         if is_total(row):
-            self._findings.warn("totals-row", "The last row looks like a total of the others.", line)
+            self._findings.warn(
+                "totals-row", "The last row looks like a total of the others.", line
+            )
 
     # Physical lines.
 
@@ -208,7 +212,8 @@ class Reading:
 
     def _searched(self, found: Scan, layout: Layout) -> Lines:
         def search(rows: Sequence[int]) -> dict[int, int]:
-            wanted, lines, number = set(rows), {}, 0
+            lines: dict[int, int] = {}
+            wanted, number = set(rows), 0
             for line, row, _ in rows_of(self._fd, found, layout, self._limits.max_line_bytes):
                 if len(lines) == len(wanted):
                     break

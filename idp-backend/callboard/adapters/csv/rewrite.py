@@ -46,6 +46,7 @@ def rewrite(
     scan: Scan,
     layout: Layout,
     limit: int,
+    *,
     out: TextIO,
     findings: Findings,
     decimal_commas: frozenset[int] = frozenset(),
@@ -56,9 +57,7 @@ def rewrite(
     width, rows = layout.width, 0
     last: Row | None = None
     short: list[Row] = []
-    source: Iterator[tuple[int, list[str] | Fault, bool]] = iter(
-        rows_of(fd, scan, layout, limit)
-    )
+    source: Iterator[tuple[int, list[str] | Fault, bool]] = iter(rows_of(fd, scan, layout, limit))
     for line, row, blank in source:
         if not isinstance(row, Fault) and len(row) == width:
             if short:

@@ -98,7 +98,7 @@ class _Text:
     def feed(self, chunk: bytes) -> None:
         if self.nul is None and (at := chunk.find(0)) >= 0:
             self.nul = (self.lf + chunk.count(b"\n", 0, at), self.cr + chunk.count(b"\r", 0, at))
-        lf, cr = chunk.count(b"\n"), chunk.count(b"\r")
+        lf, cr = _count(chunk, b"\n"), _count(chunk, b"\r")
         self._measure(b"\n", chunk, lf, self.lf)
         self._measure(b"\r", chunk, cr, self.cr)
         if cr:
@@ -107,7 +107,7 @@ class _Text:
             self.crlf += 1
         self.lf += lf
         self.cr += cr
-        self.quotes += chunk.count(b'"')
+        self.quotes += _count(chunk, b'"')
         self.last = chunk[-1:]
 
     def _measure(self, end: bytes, chunk: bytes, here: int, before: int) -> None:
@@ -118,48 +118,62 @@ class _Text:
         self._run[end] = len(chunk) - chunk.rfind(end) - 1 if here else longest
 
 
+def _count(chunk: bytes, what: bytes) -> int:
+    """Count, quickly where there is none (`find` is a memchr, `count` is not)."""
+    return chunk.count(what) if chunk.find(what) >= 0 else 0
+
+
+class _Decoding:
+    """Whether the bytes are what their encoding says; UTF-16 becomes UTF-8 on the way."""
+
+    def __init__(self, encoding: str) -> None:
+        self._wide = encoding.startswith("utf-16")
+        self._decoder = codecs.getincrementaldecoder(encoding or "latin-1")()
+        self.broken: tuple[int, int] | None = None
+        """Line feeds and carriage returns before the first fault."""
+
+    def feed(self, body: bytes, text: _Text, *, final: bool) -> bytes:
+        """The bytes to count in; nothing of UTF-16 once it is broken."""
+        if self.broken is not None:
+            return b"" if self._wide else body
+        pending = self._decoder.getstate()[0]
+        if not self._wide and not pending and body.isascii():
+            return body
+        try:
+            decoded = self._decoder.decode(body, final)
+        except UnicodeDecodeError as error:
+            good = bytes(error.object[: error.start])
+            if self._wide:
+                good = good.decode(error.encoding, "ignore").encode()
+            self.broken = (text.lf + good.count(b"\n"), text.cr + good.count(b"\r"))
+            return b"" if self._wide else body
+        return decoded.encode() if self._wide else body
+
+
 def scan(file: RawIOBase, size: int, max_line_bytes: int, findings: Findings) -> Scan:
     """Read the file once, whatever it holds: its checksum is wanted in any case."""
-    head = file.read(64 * 1024)
+    head = file.read(64 * 1024) or b""
     encoding, bom = _marked(head)
     if kind := _magic(head[bom:]):
         findings.error("not-csv", f"The content is {kind}, not text.")
-    elif encoding == "":
+    elif not encoding:
         findings.error("unknown-encoding", "UTF-32 is not read; save the file as UTF-8.")
+    is_text = not findings.errors
     text, digest, step = _Text(max_line_bytes), hashlib.sha256(), min(CHUNK, max_line_bytes)
-    wide = codecs.getincrementaldecoder(encoding)() if encoding.startswith("utf-16") else None
-    utf8 = codecs.getincrementaldecoder("utf-8")() if encoding == "utf-8" else None
-    broken: tuple[int, int] | None = None
+    decoding = _Decoding(encoding)
     file.seek(0)
     done = 0
     while chunk := file.read(step):
         digest.update(chunk)
-        body = chunk[bom:] if done == 0 else chunk
         done += len(chunk)
-        if findings.errors:
-            continue
-        final = done >= size
-        if wide is not None:
-            try:
-                body = wide.decode(body, final).encode()
-            except UnicodeDecodeError as error:
-                broken = (text.lf + _wide_newlines(error, encoding), text.cr)
-                break
-        elif utf8 is not None and not (body.isascii() and not utf8.getstate()[0]):
-            before = len(utf8.getstate()[0])
-            try:
-                utf8.decode(body, final)
-            except UnicodeDecodeError as error:
-                at = max(0, error.start - before)
-                broken = (text.lf + body.count(b"\n", 0, at), text.cr + body.count(b"\r", 0, at))
-                utf8 = None
-        for start in range(0, len(body), step):
-            text.feed(body[start : start + step])
-    for chunk in iter(lambda: file.read(CHUNK), b""):
-        digest.update(chunk)
+        if is_text:
+            body = chunk[bom:] if done == len(chunk) else chunk
+            counted = decoding.feed(body, text, final=done >= size)
+            for start in range(0, len(counted), step):
+                text.feed(counted[start : start + step])
     result = Scan(
         sha256=f"sha256:{digest.hexdigest()}",
-        size=size,
+        size=done,
         encoding=encoding,
         bom=bom,
         lf=text.lf,
@@ -168,9 +182,7 @@ def scan(file: RawIOBase, size: int, max_line_bytes: int, findings: Findings) ->
         quotes=text.quotes,
         ends_with_newline=text.last in (b"\n", b"\r"),
     )
-    if findings.errors:
-        return result
-    return _judged(file, result, text, broken, findings)
+    return _judged(file, result, text, decoding.broken, findings) if is_text else result
 
 
 def _judged(

@@ -10,13 +10,15 @@ _NO_FORMULA: Final = r"[+-]?[0-9][0-9.,]*( [0-9.,]+)*( ?%)?|[-+@=.]+|- .*"
 """A number however written, a placeholder, an item of a list."""
 
 _OBJECT: Final = "(instruction|prompt|rule|direction|guideline|command|message)s?"
-_EARLIER: Final = "(all|any|the|these|your|my|our|of|previous|prior|earlier|above|preceding|system|existing|other) "
+_EARLIER: Final = (
+    "(all|any|the|these|your|my|our|of|previous|prior|earlier|above|preceding|system|other) "
+)
 INJECTION: Final = "|".join(
     (
         rf"\b(ignore|disregard|forget|override|bypass) ({_EARLIER}){{0,4}}{_OBJECT}\b",
         r"\b(ignore|disregard|forget) (everything|all of the above|what you were told)\b",
         r"\byou are (now|no longer) (a|an|the|in|bound|restricted|allowed)\b",
-        r"\b(reveal|print|show|repeat|output|leak) (me )?(your|the) (system |initial |hidden )*prompt\b",
+        r"\b(reveal|print|show|repeat|leak) (me )?(your|the) (system |initial |hidden )*prompt\b",
         r"\b(new|updated|real) (system )?instructions?:",
         r"\bdo not (tell|inform|warn|alert) the user\b",
         r"<\|?(im_start|im_end|system|assistant|endoftext|start_header_id)\|?>|</?system>|\[/?INST\]|<<SYS>>",
@@ -27,10 +29,14 @@ INJECTION: Final = "|".join(
 """A short list, matched without regard to letter case; it finds the careless, not the clever."""
 
 
+SHORTEST: Final = 12
+"""Bytes below which a cell says nothing to a model."""
+
+
 def is_formula(column: str) -> str:
     """The SQL predicate of a cell that a spreadsheet would run."""
     return (
-        f"CASE WHEN left({column}, 1) IN {FORMULA_SIGNS} "
+        f"CASE WHEN {column} < 'A' AND left({column}, 1) IN {FORMULA_SIGNS} "
         f"THEN NOT regexp_full_match({column}, '{_NO_FORMULA}') ELSE false END"
     )
 
@@ -38,6 +44,6 @@ def is_formula(column: str) -> str:
 def is_injection(column: str) -> str:
     """The SQL predicate of a cell that speaks to a language model."""
     return (
-        f"CASE WHEN strlen({column}) > 6 "
+        f"CASE WHEN strlen({column}) >= {SHORTEST} "
         f"THEN regexp_matches({column}, '{INJECTION}', 'i') ELSE false END"
     )

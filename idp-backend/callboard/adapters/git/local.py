@@ -25,8 +25,8 @@ from callboard.adapters.git.store import Store
 from callboard.adapters.git.wire import (
     HEADS,
     Garbled,
-    Refused,
     RefUpdate,
+    Refused,
     check_report,
     head,
     push_request,
@@ -35,10 +35,10 @@ from callboard.adapters.git.wire import (
 from callboard.domain.errors import Invalid, OutcomeUnknown, Stale, Unavailable
 from callboard.ports.git import Message
 
+_LOCKS: Final = 4
+"""A killed push may have held the branch's lock, HEAD's and that of the packed references."""
 _CONFIG: Final = {
-    "core.fsync": "all",
-    "core.fsyncMethod": "fsync",
-    "receive.unpackLimit": "1",
+    **DURABLE,
     "receive.denyDeletes": "false",
     # Packs are rolled up by the adapter, geometrically; `git gc` would rewrite everything.
     "receive.autogc": "false",
@@ -61,22 +61,28 @@ class LocalFolder:
         found = self.store.references(HEADS + prefix)
         return {name.removeprefix(HEADS): oid for name, oid in found.items()}
 
-    def refresh(self) -> None:
-        """Nothing to do: whatever is pushed is there."""
+    def refresh(self) -> bool:
+        """Nothing to bring: whatever is pushed is there."""
+        return False
 
     def push(self, update: RefUpdate, pack: Sequence[bytes]) -> None:
-        self._check_tip(update)
-        try:
-            self._receive(update, pack)
-        except _Locked as blocked:
-            locks.clear(blocked.lock, self.folder)
+        for _ in range(_LOCKS):
             self._check_tip(update)
             try:
                 self._receive(update, pack)
-            except _Locked as again:
-                raise Stale("Another push holds the branch.", lock=str(again.lock)) from None
+                break
+            except _Locked as blocked:
+                locks.clear(blocked.lock, self.folder)
+        else:
+            raise Stale("Another push holds the branch.")
         if self._durable:
-            self._sync_folders(update)
+            try:
+                self._sync_folders(update)
+            except OSError as error:
+                raise OutcomeUnknown(
+                    f"The push to {self.folder} may not survive a power cut: {error}.",
+                    retry_after=5,
+                ) from error
 
     def close(self) -> None:
         self.store.close()
@@ -151,7 +157,8 @@ def init_bare(folder: Path, *, committer: tuple[str, str], durable: bool = True)
     if not (folder / "HEAD").is_file() or not (folder / "objects").is_dir():
         _create(folder, durable=durable)
     try:
-        _configure(folder)
+        with locks.alone(folder, wait=True):
+            _configure(folder)
     except (pygit2.GitError, OSError) as error:
         raise Unavailable(f"{folder} cannot be used as a Git repository: {error}.") from error
     local = LocalFolder(folder, durable=durable, patience=60)

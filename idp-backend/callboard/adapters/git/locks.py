@@ -50,7 +50,7 @@ def clear(lock: Path, repository: Path) -> None:
             retry_after=max(1, ceil(ABANDONED_SECONDS - age)),
             lock=str(lock),
         )
-    with _alone(repository):
+    with alone(repository, wait=False):
         # Two that recover at once: the second must not take away the lock of a push that the
         # first has let through.
         if _identity(lock) != seen:
@@ -103,10 +103,11 @@ def _is_git_in(process: Path, here: Path) -> bool:
 
 
 @contextmanager
-def _alone(repository: Path) -> Iterator[None]:
+def alone(repository: Path, *, wait: bool) -> Iterator[None]:
+    """One process of this machine at a time; a kill lets go. Raise `Stale` if not to wait."""
     with (repository / "callboard-recovery.lock").open("w") as mutex:
         try:
-            fcntl.flock(mutex, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(mutex, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise Stale("Another process recovers the branch.") from None
         yield

@@ -15,8 +15,10 @@ DURABLE: Final = {
     "core.fsyncMethod": "fsync",
     # A small push would be unpacked into loose objects, one fsync and one file each.
     "receive.unpackLimit": "1",
+    # Git then refuses `.git`, `..` and their like in a tree, also in what others push.
+    "receive.fsckObjects": "true",
 }
-VOLATILE: Final = {"core.fsync": "none", "receive.unpackLimit": "1"}
+VOLATILE: Final = {**DURABLE, "core.fsync": "none"}
 
 
 class TimedOut(Exception):
@@ -81,6 +83,11 @@ def run(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
+    stop(process, signal.SIGKILL)
+    process.wait()
+
+
+def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
+    """Signal it and its children, without waiting."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, how)

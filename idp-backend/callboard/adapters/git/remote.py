@@ -69,18 +69,20 @@ class HttpRemote:
         self.refresh()
         return {name: oid for name, oid in self._known().items() if name.startswith(prefix)}
 
-    def refresh(self) -> None:
+    def refresh(self) -> bool:
         """Ask the server; calls that wait for one another share one answer."""
         called_at = monotonic()
         with self._asking:
             if self._asked_at > called_at:
-                return
+                return False
             asked_at = monotonic()
             self._ensure_cache()
             tips = self._ask()
-            self._bring([oid for oid in tips.values() if not self.store.has_commit(oid)])
+            new = [oid for oid in tips.values() if not self.store.has_commit(oid)]
+            self._bring(new)
             self._remember(tips, asked_at)
             self._asked_at = asked_at
+            return bool(new)
 
     def push(self, update: wire.RefUpdate, pack: Sequence[bytes]) -> None:
         if update.new != ZERO and self._known().get(update.branch, ZERO) != update.old:
@@ -119,9 +121,7 @@ class HttpRemote:
     def _restored(self) -> Mapping[str, str]:
         """What the cache knew when the process ended, or ask for the first time."""
         if (self.folder / "HEAD").is_file():
-            found = self.store.references(wire.HEADS)
-            tips = {name.removeprefix(wire.HEADS): oid for name, oid in found.items()}
-            if tips:
+            if tips := self._cached():
                 with self._state:
                     known = self._tips = tips if self._tips is None else self._tips
                 return known
@@ -129,9 +129,13 @@ class HttpRemote:
         with self._state:
             return self._tips or {}
 
+    def _cached(self) -> Mapping[str, str]:
+        found = self.store.references(wire.HEADS)
+        return {name.removeprefix(wire.HEADS): oid for name, oid in found.items()}
+
     def _remember(self, tips: Mapping[str, str], asked_at: float) -> None:
         with self._state:
-            before = self._tips or {}
+            before = self._cached() if self._tips is None else self._tips
             # The answer may be older than a push of ours that ended meanwhile.
             ours = {name for name, moved_at in self._moved.items() if moved_at > asked_at}
             now = {name: oid for name, oid in tips.items() if name not in ours}
@@ -195,9 +199,9 @@ class HttpRemote:
 
         The steps matter after a force push, when the server does not have our newest ones.
         """
-        found = self.store.references(wire.HEADS)
+        found = self._cached()
         haves = dict.fromkeys([*found.values()][:_HAVES])
-        revision = found.get(f"{wire.HEADS}main")
+        revision = found.get("main")
         for back in count():
             if revision is None or len(haves) >= 2 * _HAVES or back >= _BACK_MAX:
                 break

@@ -26,7 +26,8 @@ MAIN: Final = "main"
 COMMITTER: Final = ("callboard", "callboard@callboard.dev")
 _READERS: Final = 16
 _TALKERS: Final = 4
-"""Threads that wait for the remote; reading is never held up by them."""
+_WRITERS: Final = 2
+"""Threads that wait for the remote; reading is never held up by asking, nor pushing by either."""
 
 _T = TypeVar("_T")
 
@@ -37,7 +38,10 @@ class _Remote(Protocol):
 
     def tip(self, branch: str) -> str | None: ...
     def tips(self, prefix: str) -> Mapping[str, str]: ...
-    def refresh(self) -> None: ...
+    def refresh(self) -> bool:
+        """Ask the other side; whether something new was written here."""
+        ...
+
     def push(self, update: RefUpdate, pack: Sequence[bytes]) -> None: ...
     def close(self) -> None: ...
 
@@ -65,7 +69,8 @@ class Repository:
         self._store = self._remote.store
         self._history = History(self._remote.folder, self._store)
         self._upkeep = Upkeep(self._remote.folder)
-        self._readers, self._talkers = CapacityLimiter(_READERS), CapacityLimiter(_TALKERS)
+        self._readers = CapacityLimiter(_READERS)
+        self._talkers, self._writers = CapacityLimiter(_TALKERS), CapacityLimiter(_WRITERS)
         self._last: dict[str, CommitTree] = {}
         self._lock = Lock()
 
@@ -74,7 +79,8 @@ class Repository:
 
     async def fetch(self, branch: str = MAIN) -> CommitTree:
         def fetch() -> CommitTree:
-            self._remote.refresh()
+            if self._remote.refresh():
+                self._upkeep.after_write()
             return self._snapshot(branch)
 
         return await self._talking(fetch)
@@ -94,7 +100,7 @@ class Repository:
     async def publish(self, draft: Draft) -> CommitTree:
         if not isinstance(draft, TreeDraft) or draft.base.store is not self._store:
             raise TypeError("only a draft of this repository can be published here")
-        return await self._talking(lambda: self._publish(draft))
+        return await self._writing(lambda: self._publish(draft))
 
     async def delete_branch(self, branch: str, expected: str) -> None:
         if branch == MAIN:
@@ -102,7 +108,7 @@ class Repository:
         head(branch)
         if not is_id(expected):
             raise Stale(f"The branch {branch} is not at {expected[:40]!a}.")
-        await self._talking(lambda: self._remote.push(RefUpdate(branch, expected, ZERO), ()))
+        await self._writing(lambda: self._remote.push(RefUpdate(branch, expected, ZERO), ()))
 
     async def branches(self, prefix: str) -> Mapping[str, str]:
         return await self._talking(lambda: self._remote.tips(prefix))
@@ -145,7 +151,7 @@ class Repository:
 
     async def close(self) -> None:
         """Let go of files and connections; no call may follow."""
-        await self._talking(self._close)
+        await self._writing(self._close)
 
     def _close(self) -> None:
         self._upkeep.close()
@@ -180,7 +186,7 @@ class Repository:
             return base
         old = base.revision if base.published else ZERO
         self._remote.push(RefUpdate(base.branch, old, draft.head), draft.pack.parts())
-        self._upkeep.after_push()
+        self._upkeep.after_write()
         return self._tree(base.branch, draft.head)
 
     async def _reading(self, work: Callable[[], _T]) -> _T:
@@ -188,6 +194,9 @@ class Repository:
 
     async def _talking(self, work: Callable[[], _T]) -> _T:
         return await run_sync(work, limiter=self._talkers)
+
+    async def _writing(self, work: Callable[[], _T]) -> _T:
+        return await run_sync(work, limiter=self._writers)
 
 
 def _remote(url: str, cache: Path, token: str, *, durable: bool, patience: float) -> _Remote:

@@ -62,15 +62,10 @@ class Store:
     def references(self, prefix: str) -> dict[str, str]:
         """Full names that begin so, with their object ids."""
         try:
-            repository = self._repository()
-            return {
-                name: str(repository.lookup_reference(name).resolve().target)
-                for name in repository.listall_references()
-                if name.startswith(prefix)
-            }
-        except KeyError:
-            # One went away between listing and looking.
-            return self.references(prefix)
+            names = self._repository().listall_references()
+            found = ((name, self.reference(name)) for name in names if name.startswith(prefix))
+            # One may go away between listing and looking.
+            return {name: oid for name, oid in found if oid is not None}
         except (pygit2.GitError, ValueError, OSError) as error:
             raise self._unreadable(error) from error
 

@@ -8,17 +8,17 @@ import fcntl
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
+from subprocess import Popen
 from threading import Lock, Thread
 from time import time
 from typing import Final
 
 from loguru import logger
 
-from callboard.adapters.git.process import DURABLE, TimedOut, run
+from callboard.adapters.git.process import DURABLE, start, stop
 from callboard.domain.errors import Unavailable
 
 PACKS_MAX: Final = 50
-_SECONDS: Final = 900.0
 _LEFT_BEHIND_SECONDS: Final = 24 * 3_600
 _COMMANDS: Final = (
     ("repack", "--geometric=2", "-d", "-q", "--no-write-bitmap-index"),
@@ -33,22 +33,31 @@ class Upkeep:
         self._folder = folder
         self._lock = Lock()
         self._thread: Thread | None = None
+        self._running: Popen[bytes] | None = None
+        self._closed = False
 
-    def after_push(self) -> None:
+    def after_write(self) -> None:
         """Start it when it is due."""
         if self._packs() <= PACKS_MAX:
             return
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():
+            if not self._closed and (self._thread is None or not self._thread.is_alive()):
                 self._thread = Thread(target=self.run, name="git-upkeep", daemon=True)
                 self._thread.start()
 
-    def close(self) -> None:
-        """Wait for what runs."""
+    def wait(self) -> None:
         with self._lock:
             thread = self._thread
         if thread is not None:
             thread.join()
+
+    def close(self) -> None:
+        """Break off what runs: Git removes its unfinished files, and the next time is soon."""
+        with self._lock:
+            self._closed = True
+            if self._running is not None:
+                stop(self._running)
+        self.wait()
 
     def run(self) -> None:
         try:
@@ -58,19 +67,25 @@ class Upkeep:
                 except OSError:
                     return
                 self._do()
-        except (OSError, Unavailable, TimedOut) as error:
+        except (OSError, Unavailable) as error:
             logger.warning("the upkeep of {} did not end well: {}", self._folder, error)
 
     def _do(self) -> None:
         for command in _COMMANDS:
-            ended = run(
-                command,
-                folder=self._folder,
-                settings={**DURABLE, "pack.threads": "1"},
-                seconds=_SECONDS,
-            )
-            if ended.code:
-                logger.warning("git {} of {}: {}", command[0], self._folder, ended.err)
+            with self._lock:
+                if self._closed:
+                    return
+                settings = {**DURABLE, "pack.threads": "1"}
+                self._running = start(command, folder=self._folder, settings=settings)
+            with self._running as process:
+                _, complaint = process.communicate()
+            with self._lock:
+                self._running = None
+                if self._closed:
+                    return
+            if process.returncode:
+                said = complaint.decode(errors="replace").strip()
+                logger.warning("git {} of {}: {}", command[0], self._folder, said)
                 return
         self._sweep()
 

@@ -82,6 +82,10 @@ class LocalIssuer:
         return issuer
 
     @property
+    def realm(self) -> str:
+        return self._realm.name
+
+    @property
     def usernames(self) -> tuple[str, ...]:
         return self._realm.usernames
 

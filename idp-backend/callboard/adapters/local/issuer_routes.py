@@ -8,13 +8,15 @@ from callboard.adapters.local.loopback import is_loopback
 
 
 def routes(issuer: LocalIssuer) -> APIRouter:
-    """Discovery document and JWKS under `/realms/callboard`, as Keycloak has them.
+    """Discovery document and JWKS under `/realms/<realm>`, as Keycloak has them.
 
     Nothing here gives out a token: that takes the key file. Callers from elsewhere are told that
     there is no such page.
     """
     router = APIRouter(
-        prefix="/realms/callboard", include_in_schema=False, dependencies=[Depends(_loopback_only)]
+        prefix=f"/realms/{issuer.realm}",
+        include_in_schema=False,
+        dependencies=[Depends(_loopback_only)],
     )
 
     @router.get("/.well-known/openid-configuration")

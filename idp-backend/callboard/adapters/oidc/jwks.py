@@ -10,7 +10,7 @@ import httpx
 from loguru import logger
 
 from callboard.adapters.oidc.allowance import Allowance
-from callboard.adapters.oidc.keys import MAX_JWKS, VerificationKey, read_jwks
+from callboard.adapters.oidc.keys import VerificationKey, read_jwks
 from callboard.adapters.oidc.strict_json import read_object
 from callboard.domain.errors import Unavailable
 
@@ -20,6 +20,8 @@ STALE: Final = 3_600.0
 """Seconds for which keys are still used while the issuer does not answer."""
 ABSENT: Final = 60.0
 """Seconds for which a name that the issuer does not know is not asked for again."""
+MAX_DOCUMENT: Final = 256 * 1024
+"""Bytes; Keycloak's own documents have about 3,000 (keys) and 7,000 (discovery)."""
 _ABSENT_NAMES: Final = 1_000
 _FETCH_SECONDS: Final = 5.0
 _FETCH_BURST: Final = 3
@@ -167,7 +169,7 @@ class RemoteKeys:
             body = bytearray()
             async for piece in response.aiter_bytes():
                 body += piece
-                if len(body) > MAX_JWKS:
+                if len(body) > MAX_DOCUMENT:
                     raise ValueError("the issuer's document is too large")
             return bytes(body)
 

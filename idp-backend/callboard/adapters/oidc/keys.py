@@ -11,8 +11,6 @@ from joserfc.jwk import ECKey, RSAKey
 from callboard.adapters.oidc.strict_json import read_object
 from callboard.adapters.oidc.token import ALGORITHMS, MAX_KID, MAX_TOKEN, decode
 
-MAX_JWKS: Final = 256 * 1024
-"""Bytes; Keycloak's own document has about 3,000."""
 _MAX_KEYS: Final = 100
 _RSA_BITS: Final = range(2_048, 8_192 + 1)
 """Below: breakable (NIST SP 800-131A). Above: each verification would cost milliseconds."""
@@ -66,8 +64,6 @@ def read_jwks(data: bytes) -> Mapping[str, VerificationKey]:
     Keys for encryption, symmetric keys, RSA below 2,048 bits, other curves, other algorithms and
     keys without a name are left out. Two usable keys of one name are ambiguous: neither counts.
     """
-    if len(data) > MAX_JWKS:
-        raise ValueError("is too large")
     listed = read_object(data).get("keys")
     if not isinstance(listed, list) or len(listed) > _MAX_KEYS:
         raise ValueError("holds no list of keys, or too long a list")

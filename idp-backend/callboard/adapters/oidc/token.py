@@ -29,8 +29,6 @@ class Unverified:
 
 def take_apart(token: str) -> Unverified:
     """Check the form and the header of a compact JWS. Raise `Unauthenticated`."""
-    if len(token) > MAX_TOKEN:
-        raise refuse(Reason.TOO_LARGE)
     parts = token.split(".")
     if len(parts) != 3:
         raise refuse(Reason.MALFORMED)

@@ -178,7 +178,9 @@ class FileJournal:
             logger.warning("audit journal of replica {}: {}", self.replica, repair)
         if self.repairs:
             entry = repaired(self.replica, "; ".join(self.repairs))
-            self._writer.write([Waiting(entry, urgent=True)])
+            (answer,) = self._writer.write([Waiting(entry, urgent=True)])
+            if isinstance(answer, Exception):
+                logger.warning("that could not be put on record: {}", answer)
         self._write_anchor()
 
     def _write_anchor(self) -> None:

@@ -16,12 +16,17 @@ def lock(folder: Path, replica: str, files: Files) -> int:
 
     Raises `JournalUnavailable` while another process has it.
     """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in missing:
+        files.sync_folder(path.parent)
     if folder.stat().st_mode & 0o077:
         folder.chmod(0o700)
     fd = files.open(folder / lock_file(replica), os.O_RDWR | os.O_CREAT)
     try:
         files.lock(fd)
+        files.truncate(fd, 0)
+        files.write(fd, str(os.getpid()).encode(), 0)
     except BlockingIOError as error:
         holder = files.read(fd, 20, 0).decode(errors="replace")
         files.close(fd)
@@ -33,8 +38,6 @@ def lock(folder: Path, replica: str, files: Files) -> int:
     except OSError:
         files.close(fd)
         raise
-    files.truncate(fd, 0)
-    files.write(fd, str(os.getpid()).encode(), 0)
     return fd
 
 

@@ -139,18 +139,22 @@ class Writer:
             settled -= draft.settled
         open_count = draft.open_count + (entry.phase is Phase.INTENT) - len(settled)
         beside = open_count * MIN_RECORD + (self._reserve_bytes if waiting.is_ordinary else 0)
-        record, line = self._seal(draft.head, bounded(entry))
-        if not self._has_room(draft, draft.end + len(line) + beside):
-            if not settled:
-                return _unavailable("only the reserve is left on the disk")
-            record, line = self._seal(draft.head, bounded(entry, MIN_RECORD))
+        try:
+            record, line = self._seal(draft.head, bounded(entry))
+            if not self._has_room(draft, draft.end + len(line) + beside):
+                if not settled:
+                    return _unavailable("only the reserve is left on the disk")
+                record, line = self._seal(draft.head, bounded(entry, MIN_RECORD))
+            durable = AuditRecord.model_validate_json(line)
+        except (TypeError, ValueError) as error:  # nobody else's record shall fail for this one
+            return error
         draft.lines.append(line)
         draft.records.append(record)
         draft.settled |= settled
         draft.open_count = open_count
         draft.end += len(line)
         draft.head = Head(self.epoch, record["seq"], record["hash"], record["ts"])
-        return AuditRecord.model_validate_json(line)
+        return durable
 
     def _seal(self, head: Head, fields: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         record = fields | {
@@ -188,6 +192,6 @@ def repaired(replica: str, reason: str) -> Entry:
 def _unavailable(why: OSError | str) -> JournalUnavailable:
     text = why if isinstance(why, str) else why.strerror or str(why)
     return JournalUnavailable(
-        f"The audit journal cannot be written ({text}); nothing was done",
+        f"The audit journal cannot be written ({text})",
         retry_after=_RETRY_AFTER,
     )

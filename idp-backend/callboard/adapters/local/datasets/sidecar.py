@@ -1,0 +1,78 @@
+"""`<file>.meta.yaml`: whose dataset it is, how sensitive, what about."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from callboard.adapters.local.datasets.durable import replace_file
+from callboard.domain.dataset import Issue, Sensitivity
+from callboard.domain.names import TeamName
+from callboard.domain.values import Text, Value
+
+_MAX_BYTES: Final = 64 * 1024
+
+
+class Sidecar(Value):
+    """What a sidecar may say; without one a dataset is the platform's, and internal."""
+
+    owner: TeamName | None = None
+    sensitivity: Sensitivity = Sensitivity.INTERNAL
+    description: Text = ""
+
+
+BROKEN: Final = Sidecar(sensitivity=Sensitivity.RESTRICTED)
+"""What holds while a sidecar cannot be read: nobody's, and nobody's to see."""
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML without aliases (a few lines of them are gigabytes) and without repeated keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are refused")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
+            raise yaml.YAMLError("a key is repeated")
+        return mapping
+
+
+def read_sidecar(path: Path) -> tuple[Sidecar, Issue | None]:
+    """What the file says; a malformed one is an issue and restricts the dataset."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return Sidecar(), None
+    except OSError:
+        return BROKEN, _issue("cannot be opened")
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+            return BROKEN, _issue(f"is no regular file of up to {_MAX_BYTES // 1024} KiB")
+        raw = file.read(_MAX_BYTES)
+    try:
+        said = yaml.load(raw.decode(), _Strict)  # noqa: S506 (a SafeLoader)
+        return Sidecar.model_validate(said if said is not None else {}), None
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, each["loc"])) or "content" for each in error.errors()})
+        known = [field for field in fields if field in Sidecar.model_fields]
+        return BROKEN, _issue(f"is wrong in {', '.join(known) or 'a field that it may not have'}")
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return BROKEN, _issue("is not the YAML that it should be")
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Replace the file, whole or not at all."""
+    said = sidecar.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+    text = yaml.safe_dump(said, sort_keys=False, allow_unicode=False) if said else "{}\n"
+    replace_file(path, text.encode())
+
+
+def _issue(what: str) -> Issue:
+    return Issue(code="bad-sidecar", message=f"The dataset's .meta.yaml {what}.")

@@ -1,0 +1,72 @@
+"""Following an operation: a spinner on a terminal, one line for each state anywhere else."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import click
+
+from callboard.cli.client import Client, segment
+from callboard.cli.failure import Failure, Refused
+from callboard.cli.output import console
+from callboard.cli.text import line, short
+
+BAD_ENDS: Final = frozenset({"Failed", "Denied", "Stalled", "Cancelled"})
+"""States in which what was asked for was not done."""
+_PAUSE: Final = 1.0
+
+
+def follow(client: Client, operation: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+    """The operation once it is final. Raise `Failure` when that takes longer."""
+    latest = dict(operation)
+    if latest.get("final"):
+        return latest
+    deadline = time.monotonic() + seconds
+    if sys.stderr.isatty():
+        with console(sys.stderr).status(_says(latest)) as status:
+            for state in _states(client, operation, deadline):
+                latest = state
+                status.update(_says(state))
+    else:
+        click.echo(_says(latest), err=True)
+        for state in _states(client, operation, deadline):
+            latest = state
+            click.echo(_says(state), err=True)
+    if not latest.get("final"):
+        raise Failure(
+            f"after {seconds:g} seconds the operation is still {line(latest.get('state'))}",
+            hints=[f"callboard operations show {latest['id']} --wait"],
+        )
+    return latest
+
+
+def _states(
+    client: Client, operation: Mapping[str, Any], deadline: float
+) -> Iterator[dict[str, Any]]:
+    """Each new state until the last or the deadline; a broken stream is taken up again."""
+    seen = len(operation.get("steps") or ())
+    path = f"/operations/{segment(str(operation['id']))}"
+    while time.monotonic() < deadline:
+        try:
+            with client.events(f"{path}/events") as states:
+                for state in states:
+                    if len(state.get("steps") or ()) > seen or state.get("final"):
+                        seen = len(state.get("steps") or ())
+                        yield state
+                    if state.get("final"):
+                        return
+                    if time.monotonic() >= deadline:
+                        return
+        except Refused:
+            raise
+        except Failure:
+            time.sleep(_PAUSE)  # the server went away for a moment; the stream begins anew
+        else:
+            time.sleep(_PAUSE / 10)
+
+
+def _says(operation: Mapping[str, Any]) -> str:
+    subject = f"{line(operation.get('action'))} {line(operation.get('agent'))}".strip()
+    revision = short(operation.get("revision"))
+    return " ".join(filter(None, (f"{subject}: {line(operation.get('state'))}", revision)))
