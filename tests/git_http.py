@@ -27,6 +27,7 @@ class Server:
     token: str
     port: int = 0
     fault: Fault | None = None
+    upload_hangs: bool = False
     requests: list[str] = field(default_factory=list)
     released: Event = field(default_factory=Event)
     """Set to let hanging requests go."""
@@ -75,6 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
         state.requests.append(f"{self.command} {self.path}\n{self.headers}")
         if not self._knows_the_token():
             self._send(401, b"no\n")
+            return
+        if state.upload_hangs and self.path.endswith("/git-upload-pack"):
+            state.released.wait(30)
+            self.close_connection = True
             return
         fault = state.fault if self.path.endswith("/git-receive-pack") else None
         if fault == "503 before":

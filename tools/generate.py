@@ -21,7 +21,16 @@ from callboard.telemetry import METRICS
 
 ROOT = Path(__file__).parent.parent
 NOTE = "<!-- Written by `make generate`; do not edit. -->\n\n"
-SIMPLE = ("description", "format", "maxLength", "minLength", "maximum", "minimum", "enum", "pattern")
+SIMPLE = (
+    "description",
+    "format",
+    "maxLength",
+    "minLength",
+    "maximum",
+    "minimum",
+    "enum",
+    "pattern",
+)
 
 
 def outputs() -> dict[str, str]:
@@ -35,7 +44,10 @@ def outputs() -> dict[str, str]:
             "XDatasetAgent", "xdatasetagents", "Cluster", AgentSpec.model_json_schema(by_alias=True)
         ),
         "platform-manifests/xrds/xagentbudgets.callboard.dev.yaml": definition(
-            "XAgentBudget", "xagentbudgets", "Namespaced", AgentBudget.model_json_schema(by_alias=True)
+            "XAgentBudget",
+            "xagentbudgets",
+            "Namespaced",
+            AgentBudget.model_json_schema(by_alias=True),
         ),
     }
 
@@ -76,7 +88,9 @@ def settings() -> str:
     documented = docstrings()
     for name, field in Settings.model_fields.items():
         default = field.default
-        shown = json.dumps(json.loads(Settings.__pydantic_serializer__.to_json(Settings(), include={name}))[name])
+        shown = json.dumps(
+            json.loads(Settings.__pydantic_serializer__.to_json(Settings(), include={name}))[name]
+        )
         value = "" if default is None else f"`{shown[:60]}{'…' if len(shown) > 60 else ''}`"
         lines.append(f"| `{PREFIX}{name.upper()}` | {value} | {documented.get(name, '')} |\n")
     return "".join(lines)
@@ -138,7 +152,10 @@ def definition(kind: str, plural: str, scope: str, schema: dict[str, Any]) -> st
 def structure(schema: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     """A JSON schema without references, unions with null, and what Kubernetes does not take."""
     if "$ref" in schema:
-        schema = {**defs[schema["$ref"].rpartition("/")[2]], **{k: v for k, v in schema.items() if k != "$ref"}}
+        schema = {
+            **defs[schema["$ref"].rpartition("/")[2]],
+            **{k: v for k, v in schema.items() if k != "$ref"},
+        }
     if "anyOf" in schema:
         real = [one for one in schema["anyOf"] if one.get("type") != "null"]
         return structure({**real[0], **{k: v for k, v in schema.items() if k in SIMPLE}}, defs)

@@ -24,7 +24,8 @@ from time import perf_counter
 
 import anyio
 import pygit2
-from dulwich.objects import Tree
+from dulwich.objects import Commit, Tree
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "idp-backend"))
@@ -150,8 +151,10 @@ def _libgit2_commit(repository: pygit2.Repository, folder: str, files: Files) ->
     names = folder.split("/")
     for depth in range(len(names) - 1, -1, -1):
         above = "/".join(names[:depth])
-        there = root[above] if above and above in root else root if not above else None
-        builder = repository.TreeBuilder(there) if there is not None else repository.TreeBuilder()
+        there = root if not above else root[above] if above in root else None
+        builder = (
+            repository.TreeBuilder(there.id) if there is not None else repository.TreeBuilder()
+        )
         builder.insert(names[depth], oid, pygit2.GIT_FILEMODE_TREE)
         oid = builder.write()
     who = pygit2.Signature(*WHO, int(NOON.timestamp()), 0)
@@ -219,14 +222,15 @@ def reading(seed: Path, agents: int) -> dict[str, float]:
         repository = pygit2.Repository(str(seed))
         root = repository[repository.lookup_reference("refs/heads/main").target].tree
         for path in wanted:
-            assert root[path].data
+            assert repository[root[path].id].read_raw()
 
     def dulwich_reads() -> None:
         with Repo(str(seed)) as repository:
             store = repository.object_store
-            root = repository[repository.refs[b"refs/heads/main"]].tree
+            commit = repository[repository.refs[Ref(b"refs/heads/main")]]
+            assert isinstance(commit, Commit)
             for path in wanted:
-                tree = store[root]
+                tree = store[commit.tree]
                 assert isinstance(tree, Tree)
                 _, blob = tree.lookup_path(store.__getitem__, path.encode())
                 assert store[blob].as_raw_string()

@@ -36,6 +36,7 @@ from callboard.usecases.committer import Committer
 from callboard.usecases.index import Index
 from callboard.usecases.memory import Memory
 from callboard.usecases.operations import Operations
+from callboard.usecases.outcomes import Outcomes
 from callboard.usecases.plans import Plans
 from callboard.usecases.platform import Platform
 from callboard.usecases.refusals import Refusals
@@ -103,16 +104,17 @@ async def connected(
         actions = registry()
         operations = Operations(journal, memory, seal, now)
         decider = Decider(site, actions, git, datasets, memory)
+        outcomes = Outcomes(journal, operations, state, telemetry, now)
         committer = Committer(
             git=git,
             journal=journal,
             state=state,
-            operations=operations,
+            outcomes=outcomes,
             seal=seal,
+            telemetry=telemetry,
             now=now,
             current=identity.current,
             reached=_fail_point(settings.fail_point),
-            measured=gauges.batches(telemetry),
         )
         approvals = Approvals(
             git=git,
@@ -138,6 +140,7 @@ async def connected(
             refusals=Refusals(journal, now),
             state=state,
             operations=operations,
+            outcomes=outcomes,
             committer=committer,
             decider=decider,
             approvals=approvals,
@@ -263,4 +266,3 @@ def _fail_point(name: str | None) -> Callable[[str], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return reached
-

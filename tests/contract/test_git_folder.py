@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -145,9 +146,9 @@ anyio.run(main, *sys.argv[1:])
 def synced(bare: Path, how: str) -> set[str]:
     """What was made durable before a publish was acknowledged, by kind or path in the folder."""
     log = bare.with_name("strace")
+    watch = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", str(log)]
     subprocess.run(
-        ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", str(log)]
-        + [sys.executable, "-c", PUBLISH, str(bare), how],
+        [*watch, sys.executable, "-c", PUBLISH, str(bare), how],
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -279,16 +280,21 @@ async def test_a_lock_that_a_killed_push_left_behind_is_removed(
     assert not file.exists()
 
 
+@contextmanager
+def git_at_work(bare: Path) -> Iterator[None]:
+    with subprocess.Popen(
+        ["git", "cat-file", "--batch"], cwd=bare, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as working:
+        yield
+        working.communicate(b"")
+
+
 async def test_an_old_lock_stays_while_git_works_in_the_repository(
     bare: Path, repository: Repository
 ) -> None:
     file = lock(bare, ABANDONED_SECONDS + 10)
-    with subprocess.Popen(
-        ["git", "cat-file", "--batch"], cwd=bare, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as working:
-        with pytest.raises(Unavailable, match=r"main\.lock"):
-            await put(repository, "one")
-        working.communicate(b"")
+    with git_at_work(bare), pytest.raises(Unavailable, match=r"main\.lock"):
+        await put(repository, "one")
     assert file.exists()
     await put(repository, "one")
 
@@ -351,6 +357,10 @@ async def test_the_callers_git_settings_do_not_reach_git(
 # Upkeep
 
 
+def packs_of(bare: Path) -> int:
+    return len([*bare.glob("objects/pack/*.pack")])
+
+
 async def test_packs_are_rolled_up_while_others_read(
     bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,7 +372,7 @@ async def test_packs_are_rolled_up_while_others_read(
     first = await reader.at(revisions[0])
     await run_sync(writer._upkeep.wait)
     await writer.close()
-    assert len([*bare.glob("objects/pack/*.pack")]) < 12
+    assert packs_of(bare) < 12
     assert first.read("README.md") == b"0"
     for revision, text in zip(revisions, texts, strict=True):
         assert (await reader.at(revision)).read("README.md") == text.encode()
@@ -378,6 +388,22 @@ def test_upkeep_runs_once_at_a_time(bare: Path) -> None:
         assert not (bare / "objects/info/commit-graphs").exists()
     Upkeep(bare).run()
     assert (bare / "objects/info/commit-graphs").exists()
+
+
+def test_closing_breaks_upkeep_off(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "PACKS_MAX", 0)
+    monkeypatch.setattr(upkeep, "_COMMANDS", [["-c", "alias.slow=!sleep 60", "slow"]])
+    found = Upkeep(bare)
+    found.after_write()
+    deadline = time.monotonic() + 5
+    while found._running is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert found._running
+    began = time.monotonic()
+    found.close()
+    assert time.monotonic() - began < 5
+    found.after_write()
+    assert not found._thread or not found._thread.is_alive()
 
 
 def test_upkeep_sweeps_what_killed_pushes_left_long_ago(bare: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ import pytest
 from anyio.to_thread import run_sync
 
 from callboard.adapters.git import COMMITTER, Repository, init_bare
+from callboard.adapters.git.remote import HttpRemote
 from callboard.domain.errors import Invalid, NotFound, OutcomeUnknown, Stale, Unavailable
-from callboard.ports.git import GitRepository, Message, Snapshot
+from callboard.ports.git import Draft, GitRepository, Message, Snapshot
 from git_http import Fault, Server, serve
 from git_text import HOSTILE_AUTHORS, HOSTILE_TEXT
 
@@ -120,7 +121,7 @@ def _gitea(scratch: Path) -> Iterator[Place]:
         api.delete(f"/repos/{full_name}").raise_for_status()
 
 
-_PLACES: Mapping[str, Callable[[Path], "contextmanager[Place]"]] = {
+_PLACES: Mapping[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "folder": _folder,
     "http": _http,
     "gitea": _gitea,
@@ -150,8 +151,10 @@ async def http(tmp_path: Path) -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def _opened(make: Callable[[Path], object], scratch: Path) -> AsyncIterator[Place]:
-    with make(scratch) as found:  # type: ignore[attr-defined]
+async def _opened(
+    make: Callable[[Path], AbstractContextManager[Place]], scratch: Path
+) -> AsyncIterator[Place]:
+    with make(scratch) as found:
         yield found
         for repository in found.opened:
             await repository.close()
@@ -796,7 +799,7 @@ async def test_a_branch_can_begin_at_a_commit_without_one_of_its_own(
 
 async def test_a_branch_that_somebody_else_made_first_is_stale(place: Place) -> None:
     one, other = place.open(), place.open()
-    drafts = []
+    drafts: list[Draft] = []
     for replica in (one, other):
         draft = replica.draft(await replica.new_branch("approvals/x", await replica.fetch()))
         draft.write("approvals/x.yaml", str(len(drafts)).encode())
@@ -979,3 +982,77 @@ async def test_callers_that_fetch_at_once_share_an_answer(http: Place) -> None:
         for _ in range(12):
             tasks.start_soon(repository.fetch)
     assert len(http.server.requests) < 12
+
+
+async def test_callers_that_ask_a_dead_server_at_once_wait_no_longer_than_one(
+    http: Place,
+) -> None:
+    assert http.server
+    repository = Repository(http.url, cache=http.scratch / "c", token=TOKEN, patience=1)
+    http.opened.append(repository)
+    await repository.fetch()
+    http.server.upload_hangs = True
+    refused: list[Unavailable] = []
+
+    async def ask() -> None:
+        try:
+            await repository.fetch()
+        except Unavailable as error:
+            refused.append(error)
+
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(ask)
+    assert len(refused) == 4
+    assert anyio.current_time() - began < 3.5
+
+
+async def test_an_answer_older_than_our_own_push_changes_nothing(
+    http: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = http.open()
+    draft = repository.draft(await repository.fetch())
+    draft.replace(A, manifests("one"))
+    draft.commit(message())
+    ask = HttpRemote._ask
+
+    def slow_answer(remote: HttpRemote) -> Mapping[str, str]:
+        tips = ask(remote)
+        if draft.pack:
+            repository._publish(draft)
+        return tips
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HttpRemote, "_ask", slow_answer)
+        assert (await repository.fetch()).revision == draft.head
+    assert (await repository.snapshot()).revision == draft.head
+    assert (await repository.fetch()).revision == draft.head
+
+
+async def test_the_cache_is_used_again_and_forgets_branches_that_went(http: Place) -> None:
+    def again() -> Repository:
+        repository = Repository(http.url, cache=http.scratch / "mine", token=TOKEN)
+        http.opened.append(repository)
+        return repository
+
+    first, other = again(), http.open()
+    base = await put(first, A, "one")
+    new = await first.publish(first.draft(await first.new_branch("approvals/x", base)))
+    assert (await again().snapshot("approvals/x")).revision == new.revision
+    await other.delete_branch("approvals/x", new.revision)
+    assert await again().branches("approvals/") == {}
+    with pytest.raises(NotFound):
+        await again().snapshot("approvals/x")
+    packs = [*(http.scratch / "mine").rglob("*.pack")]
+    assert (await again().fetch()).read(f"{A}/agent.yaml") == b"agent: one\n"
+    assert [*(http.scratch / "mine").rglob("*.pack")] == packs, "nothing was sent twice"
+
+
+async def test_a_broken_cache_is_made_anew(http: Place) -> None:
+    revision = (await put(http.open(), A, "one")).revision
+    (cache,) = (http.scratch / "cache-0").iterdir()
+    (cache / "HEAD").unlink()
+    repository = Repository(http.url, cache=http.scratch / "cache-0", token=TOKEN)
+    http.opened.append(repository)
+    assert (await repository.fetch()).revision == revision

@@ -1,6 +1,7 @@
 """An agent's whole life over HTTP: every step is one commit and leaves its records."""
 
 import yaml
+
 from platforms import SPEC, Stage
 
 
@@ -110,7 +111,9 @@ async def test_destroy_names_each_object_and_leaves_the_neighbour_alone(stage: S
 
 async def test_a_destroyed_name_is_taken_for_a_while(stage: Stage) -> None:
     site = stage.platform.site
-    object.__setattr__(stage.platform.decider, "site", site.model_copy(update={"name_reuse_after": site.ttl_grace}))
+    object.__setattr__(
+        stage.platform.decider, "site", site.model_copy(update={"name_reuse_after": site.ttl_grace})
+    )
     await stage.create()
     await stage.alice.delete("/api/v1/agents/sales-bot")
     answer = await stage.create()
@@ -127,7 +130,9 @@ async def test_patch_needs_if_match_and_a_lost_update_is_told(stage: Stage) -> N
     assert done.status_code == 202, done.text
     late = await stage.alice.patch(url, json=body, headers={"if-match": etag})
     assert (late.status_code, late.json()["code"]) == (412, "precondition-failed")
-    other = await stage.alice.patch(url, json={"spec": {"budgetUsd": "9"}}, headers={"if-match": "*"})
+    other = await stage.alice.patch(
+        url, json={"spec": {"budgetUsd": "9"}}, headers={"if-match": "*"}
+    )
     assert other.status_code in {412, 422, 428}
 
 
@@ -162,7 +167,9 @@ async def test_a_plan_does_not_die_of_unrelated_commits_but_of_related_ones(stag
     plan = (await stage.alice.post(f"{url}?dryRun=true", json={"budgetUsd": "6"})).json()
     await stage.create("another")
     headers = {"plan-hash": plan["hash"]}
-    assert (await stage.alice.post(url, json={"budgetUsd": "6"}, headers=headers)).status_code == 202
+    assert (
+        await stage.alice.post(url, json={"budgetUsd": "6"}, headers=headers)
+    ).status_code == 202
     plan = (await stage.alice.post(f"{url}?dryRun=true", json={"budgetUsd": "8"})).json()
     await stage.act("sales-bot", "pause")
     headers = {"plan-hash": plan["hash"]}

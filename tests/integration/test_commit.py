@@ -4,11 +4,11 @@ import asyncio
 import dataclasses
 
 import pytest
-from platforms import SPEC, Stage
 
 from callboard.domain.errors import OutcomeUnknown, Stale, Unavailable
 from callboard.domain.identity import Principal
 from callboard.ports.git import Draft, Message, Snapshot
+from platforms import SPEC, Stage
 
 
 async def test_what_queues_while_a_push_runs_goes_into_the_next(stage: Stage) -> None:
@@ -33,7 +33,10 @@ async def test_of_two_creates_of_one_name_in_a_batch_one_fails_alone(stage: Stag
         stage.create("twin"), stage.create("twin", budgetUsd="6"), stage.create("other")
     )
     states = sorted(answer.json().get("state", answer.json().get("code")) for answer in answers)
-    assert states in (["Committed", "Committed", "Failed"], ["Committed", "Committed", "name-taken"])
+    assert states in (
+        ["Committed", "Committed", "Failed"],
+        ["Committed", "Committed", "name-taken"],
+    )
 
 
 async def test_if_match_is_tested_again_at_commit(stage: Stage) -> None:
@@ -215,7 +218,7 @@ async def test_an_outcome_that_cannot_be_recorded_is_503_and_settled_later(stage
     assert (answer.status_code, answer.json()["code"]) == (503, "outcome-unknown")
     operation = answer.json()["operation"]
     stage.platform.journal.append = append  # type: ignore[method-assign]
-    assert await stage.platform.committer.settle_late() == 0
+    assert await stage.platform.outcomes.settle() == 0
     again = await stage.alice.post("/api/v1/agents", json=body, headers=headers)
     assert again.json()["id"] == operation
     assert again.json()["state"] == "Committed"

@@ -12,6 +12,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from platforms import Stage
 from platforms import stage as set_the_stage
 
@@ -69,18 +70,14 @@ class Product(RuleBasedStateMachine):
 
     @rule(name=NAMES, user=USERS, budget=BUDGETS)
     def create(self, name: str, user: str, budget: str) -> None:
-        answer = self.run(
-            self.stage.create(name, by=user, owner=TEAMS[user], budgetUsd=budget)
-        )
+        answer = self.run(self.stage.create(name, by=user, owner=TEAMS[user], budgetUsd=budget))
         self.expect(answer, done=name not in self.model, refused=409)
         if name not in self.model:
             self.model[name] = {"owner": TEAMS[user], "budget": budget, "paused": False, "gen": 1}
 
     @rule(name=NAMES, user=USERS, budget=BUDGETS)
     def change_budget(self, name: str, user: str, budget: str) -> None:
-        answer = self.run(
-            self.stage.act(name, "change-budget", {"budgetUsd": budget}, by=user)
-        )
+        answer = self.run(self.stage.act(name, "change-budget", {"budgetUsd": budget}, by=user))
         known = self.mine(name, user)
         if known is None:
             self.expect(answer, done=False, refused=404)

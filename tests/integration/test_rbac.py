@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from platforms import SPEC, Stage
 
 READ = frozenset({"carol", "alice", "bob", "dan", "root"})
@@ -72,7 +73,9 @@ async def test_updating_is_not_an_operators(agent: Stage) -> None:
     for user in USERS:
         url = "/api/v1/agents/sales-bot?dryRun=true"
         answer = await agent.client(user).patch(url, json={"spec": {"description": "x"}})
-        assert answer.status_code == (200 if user in OWN_ONLY else 403 if user in READ else 404), user
+        assert answer.status_code == (200 if user in OWN_ONLY else 403 if user in READ else 404), (
+            user
+        )
 
 
 async def test_the_catalog_is_for_its_readers(agent: Stage) -> None:
@@ -85,7 +88,9 @@ async def test_audit_shows_ones_own_teams_or_everything(agent: Stage) -> None:
     seen = {}
     for user in USERS:
         answer = await agent.client(user).get("/api/v1/audit?agent=sales-bot&action=create")
-        seen[user] = len(answer.json()["items"]) if answer.status_code == 200 else answer.status_code
+        seen[user] = (
+            len(answer.json()["items"]) if answer.status_code == 200 else answer.status_code
+        )
     assert seen == {"alice": 2, "erin": 0, "carol": 2, "bob": 2, "dan": 0, "root": 2}
 
 

@@ -32,7 +32,7 @@ DRAIN_SECONDS: Final = 8
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-class NotServing(Exception):  # noqa: N818
+class NotServing(Exception):
     """The address cannot be bound, or the application did not start."""
 
 

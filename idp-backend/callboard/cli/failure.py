@@ -6,7 +6,7 @@ from typing import Any
 from callboard.cli.text import line, safe
 
 
-class Failure(Exception):  # noqa: N818
+class Failure(Exception):
     """`details` are lines about the matter, `hints` say what to do next."""
 
     def __init__(

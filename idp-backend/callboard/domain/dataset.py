@@ -119,5 +119,3 @@ class Dataset(Value):
             rows=self.rows,
             columns=self.columns,
         )
-
-

@@ -95,7 +95,9 @@ class Principal:
     ip: str | None = field(default=None, compare=False)
 
     def scope(self, permission: Permission) -> Scope:
-        return max((GRANTS[role].get(permission, Scope.NONE) for role in self.roles), default=Scope.NONE)
+        return max(
+            (GRANTS[role].get(permission, Scope.NONE) for role in self.roles), default=Scope.NONE
+        )
 
     def may(self, permission: Permission, owner: str | None) -> bool:
         """Whether the caller may do this to something that `owner` (a team) owns."""

@@ -80,5 +80,3 @@ class Plan(Value):
 
 def dollars(amount: Decimal | None) -> str | None:
     return None if amount is None else str(amount)
-
-

@@ -135,7 +135,9 @@ async def manifests(platform: Platform, principal: Principal, name: str) -> dict
     """Every file of the agent's folder as committed: path → text."""
     found, view = await find(platform, principal, name)
     tree = view.snapshot
-    return {path: tree.blob(blob).decode() for path, blob in sorted(tree.files(found.folder).items())}
+    return {
+        path: tree.blob(blob).decode() for path, blob in sorted(tree.files(found.folder).items())
+    }
 
 
 async def history(

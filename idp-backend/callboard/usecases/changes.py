@@ -13,13 +13,13 @@ from callboard.domain.site import Site
 from callboard.pipeline.documents import read_dataset
 from callboard.ports.datasets import Datasets
 from callboard.ports.git import Draft, GitRepository, Snapshot
-from callboard.usecases.committer import Written
 from callboard.usecases.decide import Decision, Known, asks, decide
 from callboard.usecases.entries import summary
 from callboard.usecases.index import AGENTS, DATASETS, View, load_agent
 from callboard.usecases.memory import Memory
 from callboard.usecases.plans import plan_hash
 from callboard.usecases.request import CREATE, UPDATE, Request
+from callboard.usecases.submission import Written
 from callboard.usecases.world import World
 
 

@@ -9,106 +9,55 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Protocol
 
 from anyio import to_thread
 from loguru import logger
 
-from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
 from callboard.domain.errors import (
     CallboardError,
-    Forbidden,
     JournalUnavailable,
-    NotFound,
     OutcomeUnknown,
     ReadOnly,
     Stale,
     Unavailable,
 )
 from callboard.domain.identity import Principal
-from callboard.domain.operation import OperationState
 from callboard.ports.clock import Clock
 from callboard.ports.git import Draft, GitRepository, Message, Snapshot
 from callboard.ports.journal import Journal
+from callboard.telemetry import COMMIT_BATCH_SIZE, SpanName, Telemetry
 from callboard.usecases import seal as trailers
-from callboard.usecases.entries import actor_of
 from callboard.usecases.index import View
 from callboard.usecases.memory import Landed
-from callboard.usecases.operations import Operations
+from callboard.usecases.outcomes import Outcomes
 from callboard.usecases.seal import Seal
 from callboard.usecases.state import State
+from callboard.usecases.submission import Submission, Written
 from callboard.usecases.world import World
 
 MAX_OPERATIONS: Final = 200
 MAX_BYTES: Final = 32 * 1024 * 1024
 MAX_OBJECTS: Final = 20_000
 LINGER: Final = 0.005
+"""Seconds to wait for more after a batch of several; never at idle."""
 _ROLES_HOLD: Final = timedelta(seconds=60)
+"""How long the roles of the call count; work that waited longer has them read again."""
 _GIVE_UP: Final = timedelta(seconds=120)
 """How long a batch is tried again while the repository does not answer."""
 _ABOUT: Final = {"agent": trailers.AGENT, "dataset": trailers.DATASET}
-_SETTLES_AFTER: Final = timedelta(seconds=60)
-"""How long a server may still be working on a push whose answer was lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What one operation did to the draft, for its commit and its audit record."""
-
-    subject: str
-    body: str = ""
-    before: dict[str, object] | None = None
-    after: dict[str, object] | None = None
-    gone: bool = False
-
-
-class Change(Protocol):
-    """Something that the committer can do to a draft."""
-
-    @property
-    def key(self) -> str | None: ...
-
-    @property
-    def request_hash(self) -> str | None: ...
-
-    @property
-    def plan_hash(self) -> str | None: ...
-
-    async def prepare(self, view: View) -> None:
-        """Load what deciding needs besides the tree; before every build."""
-        ...
-
-    def write(self, world: World, draft: Draft, principal: Principal) -> Written:
-        """Decide on the tree being built and put the result. Raise what speaks against it."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Submission:
-    """One accepted operation on its way; `intent` is already durable."""
-
-    operation: str
-    action: str
-    target: Target
-    principal: Principal
-    change: Change
-    intent: AuditRecord
-    accepted_at: datetime
-    reread_roles: bool = False
-    """True for approved work: the roles held at commit count, not those of the request."""
-    cancelled: bool = False
-    started: bool = False
-    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
 class _Built:
+    """One attempt at a batch; what is decided in it holds once its draft is on the branch."""
+
     draft: Draft
-    commits: dict[str, str]
-    written: dict[str, Written]
     refused: dict[str, CallboardError]
-    duplicates: dict[str, Landed]
+    landed: dict[str, Landed] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+    written: dict[str, Written] = field(default_factory=dict)
 
 
 class CurrentPrincipal(Protocol):
@@ -116,32 +65,32 @@ class CurrentPrincipal(Protocol):
 
 
 class Committer:
+    """`reached` is told of the named points of the write path, for drills."""
+
     def __init__(
         self,
         *,
         git: GitRepository,
         journal: Journal,
         state: State,
-        operations: Operations,
+        outcomes: Outcomes,
         seal: Seal,
+        telemetry: Telemetry,
         now: Clock,
         current: CurrentPrincipal,
         reached: Callable[[str], None] = lambda _point: None,
-        measured: Callable[[int], None] = lambda _size: None,
     ) -> None:
         self._git, self._journal, self._state = git, journal, state
-        self._operations, self._seal = operations, seal
-        self._now, self._current = now, current
-        self._reached, self._measured = reached, measured
+        self._outcomes, self._seal, self._telemetry = outcomes, seal, telemetry
+        self._now, self._current, self._reached = now, current, reached
         self._queue: deque[Submission] = deque()
         self._wake = asyncio.Event()
-        self._last_batch = 0
-        self._busy = False
-        self._unsettled: list[Entry] = []
-        self._unknown: list[tuple[datetime, Submission]] = []
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def submit(self, submission: Submission) -> None:
         self._queue.append(submission)
+        self._idle.clear()
         self._wake.set()
 
     def cancel(self, operation: str) -> bool:
@@ -155,77 +104,77 @@ class Committer:
 
     async def drain(self, seconds: float) -> None:
         """Give what was accepted a chance to be committed before the process stops."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while (self._queue or self._busy) and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            logger.warning("{} operations are left for the next start to settle", len(self._queue))
 
     async def run(self) -> None:
         """Until cancelled. What was accepted and not yet pushed is settled at the next start."""
         while True:
             await self._wake.wait()
             self._wake.clear()
+            size = 0
             while self._queue:
-                if self._last_batch > 1:
+                if size > 1:
                     await asyncio.sleep(LINGER)  # others are on their way: let them in
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_OPERATIONS))]
-                self._last_batch = len(batch)
-                self._busy = True
-                await self._run_batch(batch)
-                self._busy = False
+                size = min(len(self._queue), MAX_OPERATIONS)
+                await self._run_batch([self._queue.popleft() for _ in range(size)])
+            self._idle.set()
 
     async def _run_batch(self, batch: Sequence[Submission]) -> None:
         for submission in batch:
             submission.started = True
+        todo = [submission for submission in batch if not submission.cancelled]
         try:
-            await self._publish([s for s in batch if not s.cancelled])
+            with self._telemetry.span(SpanName.COMMIT_BATCH, batch=len(todo)):
+                await self._commit(todo)
         except CallboardError as error:
-            await self._fail([s for s in batch if not s.done.is_set()], error)
-        except Exception:
+            await self._outcomes.failed(_open(todo), error)
+        except Exception:  # noqa: BLE001 - one bad batch must not end the only writer
             logger.exception("a batch of {} failed", len(batch))
             unknown = OutcomeUnknown("Callboard failed inside; the operation will tell")
-            await self._fail([s for s in batch if not s.done.is_set()], unknown)
+            await self._outcomes.failed(_open(todo), unknown)
 
-    async def _publish(self, batch: list[Submission]) -> None:
+    async def _commit(self, batch: list[Submission]) -> None:
+        """Build and push until it is on the branch, or surely never will be."""
         give_up = self._now() + _GIVE_UP
         wait = 0.05
         while batch:
             try:
                 view = await self._state.look(fetch=True)
-                if self._state.read_only:
-                    raise ReadOnly("The branch was rewritten; an administrator has to reconcile")
+                self._refuse_read_only()
                 built = await self._build(view, batch)
-                batch = await self._settle_refused(batch, built)
-                if not built.commits:
-                    return
-                await self._journal.note_commits(built.commits)
-                self._reached("recorded")
-                snapshot = await self._push(built)
-            except Stale:
-                await asyncio.sleep(wait / 10)
-                continue
+                if built.commits and not await self._published(built):
+                    continue
             except (ReadOnly, JournalUnavailable):
                 raise
-            except Unavailable:
+            except (Stale, Unavailable) as error:
                 if self._now() >= give_up:
-                    raise
+                    raise Unavailable(f"It was tried for two minutes: {error.detail}") from error
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, 2.0)
+                # Losing a race is no reason to stand back for long; a server away is.
+                wait = wait if isinstance(error, Stale) else min(wait * 2, 2.0)
                 continue
-            if snapshot is None:
-                continue
-            await self._state.take_in(snapshot)
-            self._measured(len(built.commits))
             await self._finish(batch, built)
             return
 
-    async def _push(self, built: _Built) -> Snapshot | None:
-        """Publish; None when it surely did not land and has to be built again."""
-        try:
-            snapshot: Snapshot | None = await self._git.publish(built.draft)
-        except OutcomeUnknown:
-            snapshot = await self._resolve(built.draft.head)
+    async def _published(self, built: _Built) -> bool:
+        """Push; False when it surely did not land and has to be built again."""
+        await self._journal.note_commits(built.commits)
+        self._reached("recorded")
+        with self._telemetry.span(SpanName.PUSH, commits=len(built.commits)):
+            try:
+                snapshot: Snapshot | None = await self._git.publish(built.draft)
+            except OutcomeUnknown:
+                snapshot = await self._resolve(built.draft.head)
+        if snapshot is None:
+            return False
         self._reached("pushed")
-        return snapshot
+        await self._state.take_in(snapshot)
+        self._telemetry.observe(COMMIT_BATCH_SIZE, len(built.commits))
+        return True
 
     async def _resolve(self, head: str) -> Snapshot | None:
         """A push whose answer was lost: the branch itself says whether it landed."""
@@ -238,15 +187,17 @@ class Committer:
         raise OutcomeUnknown("The repository did not answer; the operation will tell later")
 
     async def _build(self, view: View, batch: Sequence[Submission]) -> _Built:
-        refused: dict[str, CallboardError] = {}
+        built = _Built(self._git.draft(view.snapshot), {})
         principals: dict[str, Principal] = {}
         for submission in batch:
             try:
                 principals[submission.operation] = await self._principal(submission)
                 await submission.change.prepare(view)
             except CallboardError as error:
-                refused[submission.operation] = error
-        return await to_thread.run_sync(self._build_all, view, batch, principals, refused)
+                built.refused[submission.operation] = error
+        await to_thread.run_sync(self._build_all, view, batch, principals, built)
+        self._reached("built")
+        return built
 
     async def _principal(self, submission: Submission) -> Principal:
         age = self._now() - submission.accepted_at
@@ -259,58 +210,52 @@ class Committer:
         view: View,
         batch: Sequence[Submission],
         principals: dict[str, Principal],
-        refused: dict[str, CallboardError],
-    ) -> _Built:
-        draft = self._git.draft(view.snapshot)
-        built = _Built(draft, {}, {}, refused, {})
-        world = World(view, draft)
-        keys: dict[tuple[str, str], str] = {}
+        built: _Built,
+    ) -> None:
+        draft, world = built.draft, World(view, built.draft)
         for submission in batch:
-            id_ = submission.operation
-            if id_ in refused:
+            if submission.operation in built.refused:
                 continue
             if draft.size > MAX_BYTES or draft.objects > MAX_OBJECTS:
-                break  # the rest goes into the next push
+                return  # the rest goes into the next push
             try:
-                if landed := self._landed(submission):
-                    built.duplicates[id_] = landed
-                    continue
-                if submission.change.key:
-                    scope = (submission.principal.subject, submission.change.key)
-                    if scope in keys:
-                        raise Stale("the same idempotency key is in this very push", operation=keys[scope])
-                    keys[scope] = id_
-                written = submission.change.write(world, draft, principals[id_])
-                built.commits[id_] = draft.commit(self._message(submission, written))
-                built.written[id_] = written
-                self._reached("building")
+                self._build_one(submission, world, principals[submission.operation], built)
             except CallboardError as error:
                 draft.rollback()
-                refused[id_] = error
-            except Exception:
+                built.refused[submission.operation] = error
+            except Exception:  # noqa: BLE001 - it fails alone, the batch goes on
                 draft.rollback()
-                logger.exception("operation {} could not be built", id_)
-                refused[id_] = Unavailable("Callboard failed inside while building this")
-        self._reached("built")
-        return built
+                logger.exception("operation {} could not be built", submission.operation)
+                error_ = Unavailable("Callboard failed inside while building this")
+                built.refused[submission.operation] = error_
+
+    def _build_one(
+        self, submission: Submission, world: World, principal: Principal, built: _Built
+    ) -> None:
+        id_ = submission.operation
+        if landed := self._landed(submission):
+            built.landed[id_] = landed
+            return
+        written = submission.change.write(world, built.draft, principal)
+        built.commits[id_] = built.draft.commit(self._message(submission, written))
+        built.written[id_] = written
+        self._reached("building")
 
     def _landed(self, submission: Submission) -> Landed | None:
-        """This very operation, or the same keyed request, already in history."""
-        if landed := self._state.memory.operation(submission.operation):
+        """The operation, or the same keyed request of another replica, already in history."""
+        memory, change = self._state.memory, submission.change
+        if landed := memory.operation(submission.operation):
             return landed
-        key = submission.change.key
-        if key is None:
+        if change.key is None:
             return None
-        return self._state.memory.answered(
-            submission.principal.subject, key, submission.change.request_hash
-        )
+        return memory.answered(submission.principal.subject, change.key, change.request_hash)
 
     def _message(self, submission: Submission, written: Written) -> Message:
-        principal, change = submission.principal, submission.change
+        principal, change, target = submission.principal, submission.change, submission.target
         lines = {
             trailers.OPERATION: submission.operation,
             trailers.ACTION: submission.action,
-            _ABOUT.get(submission.target.kind, trailers.AGENT): submission.target.name,
+            _ABOUT[target.kind]: target.name,
             trailers.ACTOR: principal.subject,
             trailers.PLAN: change.plan_hash,
             trailers.KEY: change.key,
@@ -326,159 +271,30 @@ class Committer:
             trailers=self._seal.sealed({k: v for k, v in lines.items() if v is not None}),
         )
 
-    async def _settle_refused(self, batch: list[Submission], built: _Built) -> list[Submission]:
-        left: list[Submission] = []
-        settled: list[Submission] = []
-        for submission in batch:
-            ended = submission.operation in built.refused or submission.operation in built.duplicates
-            (settled if ended else left).append(submission)
-        await asyncio.gather(
-            *(
-                self._refuse(s, built.refused[s.operation])
-                if s.operation in built.refused
-                else self._answer_landed(s, built.duplicates[s.operation])
-                for s in settled
-            )
-        )
-        for submission in [s for s in left if s.operation not in built.commits]:
-            left.remove(submission)
-            submission.started = False
-            self.submit(submission)
-        return left
-
     async def _finish(self, batch: Sequence[Submission], built: _Built) -> None:
-        await asyncio.gather(
-            *(
-                self._committed(s, built.commits[s.operation], built.written[s.operation])
-                for s in batch
-                if s.operation in built.commits
-            )
-        )
+        """Every decision of the attempt holds now: record them, together."""
+        await asyncio.gather(*(self._end(submission, built) for submission in batch))
+        left = [submission for submission in batch if not submission.done.is_set()]
+        for submission in reversed(left):  # in front, in their order: they came first
+            submission.started = False
+            self._queue.appendleft(submission)
 
-    async def _committed(self, submission: Submission, revision: str, written: Written) -> None:
-        entry = self._outcome(
-            submission, Outcome.COMMITTED, commit=revision, before=written.before, after=written.after
-        )
-        error = await self._write(entry)
-        self._reached("outcome")
+    async def _end(self, submission: Submission, built: _Built) -> None:
         id_ = submission.operation
-        if error is not None:
-            # It is in Git, and Git is the database; only the record of it is late.
-            self._unsettled.append(entry)
-            self._operations.move(
-                id_, OperationState.STALLED, "committed; its audit record is not durable yet",
-                error=OutcomeUnknown(
-                    "It was committed, but its outcome cannot be recorded; ask again",
-                    operation=id_,
-                    retry_after=5,
-                ),
-                revision=revision,
-            )
+        if id_ in built.commits:
+            await self._outcomes.committed(submission, built.commits[id_], built.written[id_])
+        elif id_ in built.landed:
+            await self._outcomes.landed(submission, built.landed[id_])
+        elif id_ in built.refused:
+            await self._outcomes.refused(submission, built.refused[id_])
         else:
-            self._operations.committed(id_, revision, destroyed=written.gone)
-        submission.done.set()
-
-    async def _refuse(self, submission: Submission, error: CallboardError) -> None:
-        is_denial = isinstance(error, Forbidden | NotFound)
-        outcome = Outcome.DENIED if is_denial else Outcome.FAILED
-        state = OperationState.DENIED if is_denial else OperationState.FAILED
-        entry = self._outcome(submission, outcome, reason=f"{error.code}: {error.detail}")
-        if await self._write(entry) is not None:
-            self._unsettled.append(entry)
-        self._operations.move(submission.operation, state, error.detail, error=error)
-        submission.done.set()
-
-    async def _answer_landed(self, submission: Submission, landed: Landed) -> None:
-        """It landed before (an unknown outcome, or the same key through another replica)."""
-        same = landed.operation == submission.operation
-        entry = self._outcome(
-            submission,
-            Outcome.COMMITTED if same else Outcome.FAILED,
-            commit=landed.revision,
-            reason=None if same else f"the same request is operation {landed.operation}",
-        )
-        if await self._write(entry) is not None:
-            self._unsettled.append(entry)
-        if same:
-            self._operations.committed(
-                submission.operation, landed.revision, destroyed=landed.action == "destroy"
-            )
-        else:
-            detail = f"the same request is operation {landed.operation}"
-            self._operations.move(submission.operation, OperationState.CANCELLED, detail)
-        submission.done.set()
-
-    async def _fail(self, batch: Sequence[Submission], error: CallboardError) -> None:
-        for submission in batch:
-            if isinstance(error, OutcomeUnknown):
-                # No outcome is written: the intent stays open until history can be read.
-                self._unknown.append((self._now() + _SETTLES_AFTER, submission))
-                self._operations.move(
-                    submission.operation, OperationState.STALLED, error.detail, error=error
-                )
-                submission.done.set()
-            else:
-                await self._refuse(submission, error)
-
-    async def settle_late(self) -> int:
-        """Settle what could not be settled in time; return how much is still open."""
-        await self._settle_unknown()
-        late, self._unsettled = self._unsettled, []
-        for entry in late:
-            if await self._write(entry) is not None:
-                self._unsettled.append(entry)
-            elif entry.operation and entry.outcome is Outcome.COMMITTED:
-                destroyed = entry.action == "destroy"
-                self._operations.committed(
-                    entry.operation, entry.commit or "", destroyed=destroyed
-                )
-        return len(self._unsettled) + len(self._unknown)
-
-    async def _settle_unknown(self) -> None:
-        """Pushes whose answer was lost: history decides, once no server can still be at it."""
-        due = [submission for at, submission in self._unknown if at <= self._now()]
-        if not due:
             return
-        await self._state.look(fetch=True)
-        self._unknown = [(at, s) for at, s in self._unknown if at > self._now()]
-        for submission in due:
-            if landed := self._state.memory.operation(submission.operation):
-                await self._answer_landed(submission, landed)
-            else:
-                await self._refuse(submission, Unavailable("The push did not land; try again"))
+        self._reached("outcome")
 
-    async def _write(self, entry: Entry) -> JournalUnavailable | None:
-        try:
-            await self._journal.append(entry)
-        except JournalUnavailable as error:
-            logger.error("an outcome is not durable: {}", error.detail)
-            return error
-        return None
+    def _refuse_read_only(self) -> None:
+        if self._state.read_only:
+            raise ReadOnly("The branch was rewritten; an administrator has to reconcile")
 
-    def _outcome(
-        self,
-        submission: Submission,
-        outcome: Outcome,
-        *,
-        commit: str | None = None,
-        reason: str | None = None,
-        before: dict[str, object] | None = None,
-        after: dict[str, object] | None = None,
-    ) -> Entry:
-        intent = submission.intent
-        return Entry(
-            phase=Phase.OUTCOME,
-            actor=actor_of(submission.principal),
-            action=submission.action,
-            target=submission.target,
-            outcome=outcome,
-            reason=reason,
-            request_id=intent.request_id,
-            trace_id=intent.trace_id,
-            operation=submission.operation,
-            plan_hash=submission.change.plan_hash,
-            commit=commit,
-            before=before,
-            after=after,
-            settles=intent.id,
-        )
+
+def _open(batch: Sequence[Submission]) -> list[Submission]:
+    return [submission for submission in batch if not submission.done.is_set()]

@@ -82,13 +82,9 @@ async def upload(
     """
     owner = await _owner(platform, principal, name, owner)
     target = Target(kind="dataset", name=name, owner=owner)
-    intent = await announce(
-        platform, principal, "upload-dataset", target, request_id=request_id
-    )
+    intent = await announce(platform, principal, "upload-dataset", target, request_id=request_id)
     try:
-        dataset = await platform.datasets.put(
-            name, content, owner=owner, sensitivity=sensitivity
-        )
+        dataset = await platform.datasets.put(name, content, owner=owner, sensitivity=sensitivity)
     except BaseException as error:
         reason = error.detail if isinstance(error, CallboardError) else "the upload broke off"
         await platform.journal.append(
@@ -117,9 +113,7 @@ async def validate(
     before = await get(platform, principal, name)
     _may_write(platform, principal, before)
     target = Target(kind="dataset", name=name, owner=before.owner)
-    intent = await announce(
-        platform, principal, "validate-dataset", target, request_id=request_id
-    )
+    intent = await announce(platform, principal, "validate-dataset", target, request_id=request_id)
     dataset = await platform.datasets.validate(name)
     submission = hand_over(platform, principal, intent, DatasetChange(name, dataset))
     await submission.done.wait()
@@ -170,5 +164,3 @@ async def _owner(
         raise Invalid("Which team owns it?", Finding("/query/owner", "name one of your teams"))
     authorise(principal, Permission.DATASET_WRITE, owner, platform.site, kind="dataset", name=name)
     return owner
-
-

@@ -132,7 +132,7 @@ def _create(world: World, request: Request, principal: Principal, known: Known) 
     wrong: tuple[Finding, ...] = ()
     parameters = request.parameters
     try:
-        draft = AgentDraft.model_validate(parameters)
+        draft = AgentDraft.model_validate(parameters, by_alias=True, by_name=False)
     except ValidationError as error:
         wrong = findings_of(error, "/spec")
         draft = _rest(parameters, wrong)
@@ -163,7 +163,7 @@ def _rest(parameters: Mapping[str, Any], wrong: tuple[Finding, ...]) -> AgentDra
     names = {field.alias or name for name, field in AgentDraft.model_fields.items()}
     bad = {finding.pointer.split("/")[2] for finding in wrong if finding.pointer.count("/") > 1}
     good = {key: value for key, value in parameters.items() if key in names - bad}
-    return AgentDraft.model_validate({**_STAND_INS, **good})
+    return AgentDraft.model_validate({**_STAND_INS, **good}, by_alias=True, by_name=False)
 
 
 def _taken(world: World, request: Request, known: Known) -> NameTaken | None:
@@ -258,7 +258,7 @@ def _existing(
 
 def _updated(agent: Agent, request: Request) -> Agent:
     try:
-        patch = AgentPatch.model_validate(request.parameters)
+        patch = AgentPatch.model_validate(request.parameters, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _invalid(findings_of(error, "/spec")) from None
     return update(agent, patch)
@@ -277,7 +277,7 @@ def _acted(
     assert decision.before is not None
     agent = decision.before.agent
     try:
-        action = kind.model_validate(request.parameters)
+        action = kind.model_validate(request.parameters, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _invalid(findings_of(error, "")) from None
     needs = action.needs(agent)
@@ -321,7 +321,7 @@ def asks(request: Request, agent: Agent | None, known: Known) -> Asks:
     if agent is None:
         return Asks(earlier=LAST_WRITTEN if kind.mends_hand_edits else None)
     try:
-        needs = kind.model_validate(request.parameters).needs(agent)
+        needs = kind.model_validate(request.parameters, by_alias=True, by_name=False).needs(agent)
     except ValidationError:
         return Asks()
     version = request.parameters.get("version")
@@ -366,4 +366,3 @@ def _render(decision: Decision, site: Site) -> None:
                 *(Finding("", r.message or r.rule, code="policy") for r in broken),
             )
         )
-

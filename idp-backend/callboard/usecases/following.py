@@ -44,7 +44,10 @@ async def get(platform: Platform, principal: Principal, id_: str) -> Operation:
 
 
 def _visible(operation: Operation, principal: Principal, view: View) -> bool:
-    if operation.subject == principal.subject or principal.scope(Permission.AGENT_READ) is Scope.ALL:
+    if (
+        operation.subject == principal.subject
+        or principal.scope(Permission.AGENT_READ) is Scope.ALL
+    ):
         return True
     if operation.dataset is not None:
         recorded = view.datasets.get(operation.dataset)
@@ -70,7 +73,9 @@ async def cancel(
         )
     waits = operation.state is OperationState.AWAITING_APPROVAL and operation.approval
     if not waits and not platform.committer.cancel(id_):
-        raise ActionUnavailable(f"The operation is {operation.state}; it is too late to take it back")
+        raise ActionUnavailable(
+            f"The operation is {operation.state}; it is too late to take it back"
+        )
     records = await platform.journal.of_operation(id_)
     intent = next((r for r in records if r.phase is Phase.INTENT), None)
     if waits and operation.approval:

@@ -84,7 +84,8 @@ async def _live(
     if "revisions" in wanted:
         commits = await platform.git.commits(path=agent.folder, limit=20)
         live["revisions"] = [
-            {"const": c.revision, "title": f"{c.at:%Y-%m-%d %H:%M} {c.subject}"} for c in commits[1:]
+            {"const": c.revision, "title": f"{c.at:%Y-%m-%d %H:%M} {c.subject}"}
+            for c in commits[1:]
         ]
     return live
 
@@ -125,4 +126,7 @@ def _answer(schema: dict[str, Any]) -> dict[str, Any]:
             ui[name] = {"ui:autofocus": True, "ui:help": "lower-case letters, digits and -"}
         elif name == "budgetUsd":
             ui[name] = {"ui:placeholder": "5.00"}
-    return {"schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, "uiSchema": ui}
+    return {
+        "schema": {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema},
+        "uiSchema": ui,
+    }

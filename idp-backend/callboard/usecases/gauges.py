@@ -1,26 +1,15 @@
 """What the platform says of itself in numbers."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from callboard.domain.names import namespace
 from callboard.telemetry import (
     AGENT_BUDGET,
     AGENTS,
     AUDIT_BACKLOG,
-    COMMIT_BATCH_SIZE,
-    Telemetry,
 )
 from callboard.usecases.platform import Platform
-
-
-def batches(telemetry: Telemetry) -> Callable[[int], None]:
-    """Observes the size of each push."""
-
-    def measured(size: int) -> None:
-        telemetry.observe(COMMIT_BATCH_SIZE, size)
-
-    return measured
 
 
 def watch(platform: Platform) -> None:

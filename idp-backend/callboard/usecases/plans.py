@@ -119,7 +119,9 @@ class Plans:
         return [plan for _subject, plan in reversed(self._plans.values())]
 
 
-def _touched(decision: Decision, tree: Tree) -> Iterator[tuple[str, ChangeOp, str | None, str | None]]:
+def _touched(
+    decision: Decision, tree: Tree
+) -> Iterator[tuple[str, ChangeOp, str | None, str | None]]:
     """Each path that changes, sorted: (path, op, old blob, new blob)."""
     old: dict[str, str] = {}
     new: dict[str, str] = {}
@@ -192,7 +194,9 @@ def _violations(errors: Iterable[CallboardError]) -> Iterator[Violation]:
             yield Violation(
                 code=code,
                 pointer=finding.pointer,
-                message=f"{error.detail}: {finding.message}" if not finding.pointer else finding.message,
+                message=f"{error.detail}: {finding.message}"
+                if not finding.pointer
+                else finding.message,
                 limit=finding.limit,
             )
 

@@ -19,6 +19,7 @@ from callboard.usecases.catalog import Catalog
 from callboard.usecases.changes import Decider
 from callboard.usecases.committer import Committer
 from callboard.usecases.operations import Operations
+from callboard.usecases.outcomes import Outcomes
 from callboard.usecases.plans import Plans
 from callboard.usecases.refusals import Refusals
 from callboard.usecases.running import Running
@@ -43,6 +44,7 @@ class Platform:
     refusals: Refusals
     state: State
     operations: Operations
+    outcomes: Outcomes
     committer: Committer
     decider: Decider
     approvals: Approvals

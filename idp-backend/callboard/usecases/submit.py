@@ -10,13 +10,13 @@ from callboard.domain.identity import Principal
 from callboard.domain.operation import Operation, OperationState, Step
 from callboard.domain.plan import Plan
 from callboard.usecases.changes import AgentChange
-from callboard.usecases.committer import Submission
 from callboard.usecases.decide import Decision
 from callboard.usecases.entries import actor_of, agent_target, denied
 from callboard.usecases.index import View
 from callboard.usecases.plans import as_of, plan_hash, plan_of
 from callboard.usecases.platform import Platform
 from callboard.usecases.request import Request
+from callboard.usecases.submission import Submission
 from callboard.usecases.world import World
 
 
@@ -33,7 +33,12 @@ class Call:
 
 
 async def plan(
-    platform: Platform, principal: Principal, action: str, agent: str, body: dict[str, Any], call: Call
+    platform: Platform,
+    principal: Principal,
+    action: str,
+    agent: str,
+    body: dict[str, Any],
+    call: Call,
 ) -> Plan:
     """What the call would do, with everything that speaks against it. Nothing is written."""
     request = _request(platform, action, agent, body, call)
@@ -58,7 +63,12 @@ async def plan(
 
 
 async def submit(
-    platform: Platform, principal: Principal, action: str, agent: str, body: dict[str, Any], call: Call
+    platform: Platform,
+    principal: Principal,
+    action: str,
+    agent: str,
+    body: dict[str, Any],
+    call: Call,
 ) -> Operation:
     """Accept a change; return its operation, durable and on its way.
 
@@ -83,7 +93,12 @@ async def submit(
 
 
 async def _accept(
-    platform: Platform, principal: Principal, action: str, agent: str, body: dict[str, Any], call: Call
+    platform: Platform,
+    principal: Principal,
+    action: str,
+    agent: str,
+    body: dict[str, Any],
+    call: Call,
 ) -> Operation:
     request = _request(platform, action, agent, body, call)
     if platform.state.read_only:

@@ -15,8 +15,8 @@ from callboard.domain.audit import Target
 from callboard.domain.dataset import Dataset, DatasetState, Issue
 from callboard.domain.errors import CallboardError
 from callboard.domain.operation import OperationState
-from callboard.usecases.committer import Submission
 from callboard.usecases.platform import Platform
+from callboard.usecases.submission import Submission
 from callboard.usecases.system import DatasetChange, due, of_agent, send
 
 
@@ -34,7 +34,7 @@ async def _every(seconds: float, what: str, do: Callable[[], Awaitable[object]])
             await do()
         except CallboardError as error:
             logger.warning("{} failed: {}", what, error.detail)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the next round tries again
             logger.exception("{} failed", what)
         await asyncio.sleep(seconds)
 
@@ -53,7 +53,7 @@ async def sweep(platform: Platform) -> None:
             )
     await asyncio.gather(*(submission.done.wait() for submission in submissions))
     await platform.approvals.sweep()
-    await platform.committer.settle_late()
+    await platform.outcomes.settle()
     _stall(platform)
 
 

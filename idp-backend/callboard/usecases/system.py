@@ -15,11 +15,12 @@ from callboard.domain.site import Site
 from callboard.pipeline import render
 from callboard.pipeline.documents import dataset_yaml
 from callboard.ports.git import Draft
-from callboard.usecases.committer import Change, Submission, Written
 from callboard.usecases.entries import actor_of, agent_target, summary
 from callboard.usecases.index import DATASETS, View
 from callboard.usecases.platform import Platform
+from callboard.usecases.submission import Change, Submission, Written
 from callboard.usecases.world import World
+
 
 @dataclass(frozen=True, slots=True)
 class SystemChange:
@@ -208,5 +209,3 @@ def _key(stamp: str) -> str:
 
 def of_agent(agent: Agent) -> Target:
     return agent_target(agent.name, agent.spec.owner)
-
-

@@ -1,4 +1,4 @@
-"""What a decision sees: the tree that it will be committed on, with the index's memory beside it."""
+"""What a decision sees: the tree that it will be committed on, and the index beside it."""
 
 from dataclasses import dataclass, field
 

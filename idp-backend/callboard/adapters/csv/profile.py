@@ -23,7 +23,7 @@ BATCH: Final = 96
 Sql = str
 
 
-class Unreadable(Exception):  # noqa: N818
+class Unreadable(Exception):
     """DuckDB does not read the file as a table of that width; its words may quote cells."""
 
 

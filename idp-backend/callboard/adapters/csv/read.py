@@ -186,6 +186,12 @@ class Reading:
         return None
 
     def _conclude(self, found: Scan, layout: Layout, table: Table) -> None:
+        if found.escape is not None and layout.style.escape != "\\":
+            self._findings.warn(
+                "literal-backslash",
+                "A backslash before a quote or a backslash was taken as a character, not as an escape.",
+                found.escape,
+            )
         self._answer |= {
             "rows": table.rows,
             "columns": columns(table, layout.names),

@@ -39,7 +39,7 @@ _STRAY_CR = Fault("stray-carriage-return", "A carriage return stands inside an u
 _TOO_LONG = Fault("line-too-long", "The record is longer than a line may be.")
 
 
-class _TooLong(Exception):  # noqa: N818
+class _TooLong(Exception):
     pass
 
 

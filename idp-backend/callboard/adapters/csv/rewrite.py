@@ -53,6 +53,8 @@ def rewrite(
 ) -> Rewritten:
     """Write the table in the standard style; with errors noted, what is written is worthless."""
     writer = csv.writer(out, lineterminator="\n")
+    # Python 3.11 leaves a carriage return unquoted where it does not end lines.
+    quoting = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL) if scan.cr else None
     writer.writerow(layout.names)
     width, rows = layout.width, 0
     last: Row | None = None
@@ -67,7 +69,10 @@ def rewrite(
                     _with_point(cell) if index in decimal_commas else cell
                     for index, cell in enumerate(row)
                 ]
-            writer.writerow(row)
+            if quoting and any("\r" in cell for cell in row):
+                quoting.writerow(row)
+            else:
+                writer.writerow(row)
             rows += 1
             last = (line, row, blank)
         elif isinstance(row, Fault):

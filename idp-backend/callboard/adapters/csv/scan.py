@@ -46,6 +46,7 @@ _TAR: Final = (257, b"ustar")
 _HIGH: Final = bytes(range(0x80, 0x100))
 _C1: Final = bytes(range(0x80, 0xA0))
 _UNDEFINED: Final = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+_ESCAPE: Final = re.compile(rb'\\[\\"]')
 _LETTERS: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -62,6 +63,8 @@ class Scan:
     crlf: int
     quotes: int
     ends_with_newline: bool
+    escape: int | None
+    """The line of the first backslash before a quote or another backslash."""
 
     @property
     def plain(self) -> bool:
@@ -94,10 +97,13 @@ class _Text:
         self._run = {b"\n": 0, b"\r": 0}
         self.long: dict[bytes, int] = {}
         self.nul: tuple[int, int] | None = None
+        self.escape: tuple[int, int] | None = None
 
     def feed(self, chunk: bytes) -> None:
         if self.nul is None and (at := chunk.find(0)) >= 0:
             self.nul = (self.lf + chunk.count(b"\n", 0, at), self.cr + chunk.count(b"\r", 0, at))
+        if self.escape is None and (at := self._escape_in(chunk)) is not None:
+            self.escape = (self.lf + chunk.count(b"\n", 0, at), self.cr + chunk.count(b"\r", 0, at))
         lf, cr = _count(chunk, b"\n"), _count(chunk, b"\r")
         self._measure(b"\n", chunk, lf, self.lf)
         self._measure(b"\r", chunk, cr, self.cr)
@@ -109,6 +115,14 @@ class _Text:
         self.cr += cr
         self.quotes += _count(chunk, b'"')
         self.last = chunk[-1:]
+
+    def _escape_in(self, chunk: bytes) -> int | None:
+        """Where a backslash stands before a quote or another one; 0 also across the border."""
+        if self.last == b"\\" and chunk[:1] in (b"\\", b'"'):
+            return 0
+        if chunk.find(b"\\") < 0 or not (match := _ESCAPE.search(chunk)):
+            return None
+        return match.start()
 
     def _measure(self, end: bytes, chunk: bytes, here: int, before: int) -> None:
         """Find the first line over the limit; a chunk is never longer than the limit itself."""
@@ -181,6 +195,7 @@ def scan(file: RawIOBase, size: int, max_line_bytes: int, findings: Findings) ->
         crlf=text.crlf,
         quotes=text.quotes,
         ends_with_newline=text.last in (b"\n", b"\r"),
+        escape=None,
     )
     return _judged(file, result, text, decoding.broken, findings) if is_text else result
 
@@ -214,6 +229,8 @@ def _judged(
             findings.warn(
                 "assumed-encoding", f"The text is not UTF-8; it was read as {legacy}.", line
             )
+    if text.escape is not None:
+        result = replace(result, escape=text.escape[column] + 1)
     return result
 
 

@@ -57,6 +57,7 @@ class HttpRemote:
         )
         self._asking, self._state = Lock(), Lock()
         self._asked_at = float("-inf")
+        self._failed: Unavailable | None = None
         self._tips: Mapping[str, str] | None = None
         self._moved: dict[str, float] = {}
         """When we last moved a branch ourselves."""
@@ -74,18 +75,21 @@ class HttpRemote:
         called_at = monotonic()
         with self._asking:
             if self._asked_at > called_at:
+                if self._failed is not None:
+                    raise Unavailable(self._failed.detail, **self._failed.facts)
                 return False
-            asked_at = monotonic()
-            self._ensure_cache()
-            tips = self._ask()
-            new = [oid for oid in tips.values() if not self.store.has_commit(oid)]
-            self._bring(new)
-            self._remember(tips, asked_at)
-            self._asked_at = asked_at
-            return bool(new)
+            asked_at, self._failed = monotonic(), None
+            try:
+                return self._refresh(asked_at)
+            except Unavailable as error:
+                self._failed = error
+                raise
+            finally:
+                self._asked_at = asked_at
 
     def push(self, update: wire.RefUpdate, pack: Sequence[bytes]) -> None:
-        if update.new != ZERO and self._known().get(update.branch, ZERO) != update.old:
+        known = self._known().get(update.branch, ZERO)
+        if known != update.old and update.new != ZERO:
             raise Stale(f"The branch {update.branch} has left {update.old[:10]}.")
         body = b"".join(wire.push_request(update, pack))
         try:
@@ -111,6 +115,14 @@ class HttpRemote:
         self._http.close()
         self.store.close()
 
+    def _refresh(self, asked_at: float) -> bool:
+        self._ensure_cache()
+        tips = self._ask()
+        new = [oid for oid in tips.values() if not self.store.has_commit(oid)]
+        self._bring(new)
+        self._remember(tips, asked_at)
+        return bool(new)
+
     def _known(self) -> Mapping[str, str]:
         with self._state:
             tips = self._tips
@@ -120,11 +132,10 @@ class HttpRemote:
 
     def _restored(self) -> Mapping[str, str]:
         """What the cache knew when the process ended, or ask for the first time."""
-        if (self.folder / "HEAD").is_file():
-            if tips := self._cached():
-                with self._state:
-                    known = self._tips = tips if self._tips is None else self._tips
-                return known
+        if (self.folder / "HEAD").is_file() and (tips := self._cached()):
+            with self._state:
+                known = self._tips = tips if self._tips is None else self._tips
+            return known
         self.refresh()
         with self._state:
             return self._tips or {}

@@ -57,7 +57,9 @@ async def info(platform: ThePlatform, _caller: Caller) -> dict[str, Any]:
     }
 
 
-@router.get("/models", operation_id="listModels", summary="Models and prices", response_model=ModelList)
+@router.get(
+    "/models", operation_id="listModels", summary="Models and prices", response_model=ModelList
+)
 async def models(platform: ThePlatform, _caller: Caller) -> Response:
     site = platform.site
     items = [

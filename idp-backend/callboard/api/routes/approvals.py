@@ -20,7 +20,9 @@ from callboard.usecases.platform import Platform
 router = APIRouter(prefix="/approvals", tags=["approvals"], route_class=StrictRoute)
 
 
-@router.get("", operation_id="listApprovals", summary="Newest first", response_model=Page[ApprovalView])
+@router.get(
+    "", operation_id="listApprovals", summary="Newest first", response_model=Page[ApprovalView]
+)
 async def list_approvals(
     platform: ThePlatform,
     caller: Caller,
@@ -97,7 +99,7 @@ async def _review(
 def _view(platform: Platform, caller: Principal, approval: Approval) -> ApprovalView:
     why = None
     try:
-        may_review(caller, approval, approval.rule, platform.now())
+        may_review(caller, approval, approval.rule, platform.now(), platform.site)
     except CallboardError as error:
         why = error.detail
     return ApprovalView(approval=approval, may_review=why is None, why=why)

@@ -39,7 +39,9 @@ async def get_dataset(name: str, platform: ThePlatform, caller: Caller) -> Respo
 )
 async def list_versions(name: str, platform: ThePlatform, caller: Caller) -> Response:
     found = await datasets.versions(platform, caller, name)
-    items = [VersionView(version=v.version, uri=v.uri, bytes=v.bytes, current=v.current) for v in found]
+    items = [
+        VersionView(version=v.version, uri=v.uri, bytes=v.bytes, current=v.current) for v in found
+    ]
     return reply(Page[VersionView](items=items))
 
 
@@ -52,9 +54,7 @@ async def list_versions(name: str, platform: ThePlatform, caller: Caller) -> Res
 async def list_agents(name: str, platform: ThePlatform, caller: Caller) -> Response:
     found = await datasets.agents(platform, caller, name)
     view = await platform.state.look()
-    shown = [
-        agents.Shown(one, agents.status(platform, one, view, deep=False)) for one in found
-    ]
+    shown = [agents.Shown(one, agents.status(platform, one, view, deep=False)) for one in found]
     views = [agent_view(one, platform.site) for one in shown]
     return reply(Page[AgentView].model_construct(items=views, cursor=None))
 
@@ -101,9 +101,7 @@ async def upload(
     summary="Read it whole, now",
     response_model=Upload,
 )
-async def validate(
-    name: str, request: Request, platform: ThePlatform, caller: Caller
-) -> Response:
+async def validate(name: str, request: Request, platform: ThePlatform, caller: Caller) -> Response:
     request_id = state.of(request.scope).get(state.REQUEST_ID)
     dataset, operation = await datasets.validate(platform, caller, name, request_id=request_id)
     return reply(Upload(dataset=dataset, operation=operation))

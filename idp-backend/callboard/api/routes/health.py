@@ -46,6 +46,8 @@ async def readyz(platform: ThePlatform) -> Response:
     return reply({"ready": ready, "parts": parts}, 200 if ready else 503)
 
 
-@router.get("/metrics", operation_id="metrics", summary="Prometheus metrics", include_in_schema=True)
+@router.get(
+    "/metrics", operation_id="metrics", summary="Prometheus metrics", include_in_schema=True
+)
 async def metrics(platform: ThePlatform) -> Response:
     return Response(platform.telemetry.exposition(), media_type=CONTENT_TYPE)

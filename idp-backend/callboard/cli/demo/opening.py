@@ -1,0 +1,71 @@
+"""Serve, sign in, choose the data."""
+
+import time
+
+from callboard.cli.datasets import label_of
+from callboard.cli.demo.stage import DidNotHold, Stage
+
+USER = "alice"
+OTHERS = ("erin", "root")
+_READ_WITHIN = 20.0
+
+
+def serve(stage: Stage) -> None:
+    stage.narrator.command(["callboard", "up", "--data-dir", str(stage.home), "--port", "0"])
+    seconds = stage.start()
+    stage.narrator.output([f"ready {stage.url}"])
+    stage.holds(stage.url, f"it takes requests after {seconds:.1f} s, on this machine alone")
+
+
+def sign_in(stage: Stage) -> None:
+    asked = {user: stage.begin("token", "--user", user) for user in (USER, *OTHERS)}
+    stage.narrator.command(["callboard", "token", "--user", USER])
+    for user, process in asked.items():
+        ran = stage.end(process)
+        if ran.code != 0:
+            raise DidNotHold(f"a token for {user}", ran.text)
+        stage.tokens[user] = ran.out[0]
+    stage.narrator.output([f"{stage.tokens[USER][:60]}…"])
+    ran = stage.run("whoami")
+    stage.narrator.output(ran.out[:4])
+    me = stage.get("/me")
+    stage.facts["team"] = me["teams"][0]
+    stage.holds(me["username"] == USER, f"the server takes her for {USER}, by a signed token", me)
+
+
+def choose(stage: Stage) -> None:
+    legal = _legal(stage, 2)
+    if stage.csv is not None:
+        name = label_of(stage.csv)
+        known = {each["name"] for each in stage.get("/datasets", limit="200")["items"]}
+        name = f"my-{name}"[:63].rstrip("-") if name in known else name
+        ran = stage.run("datasets", "add", str(stage.csv), "--name", name)
+        stage.narrator.output(ran.out, most=24)
+        if ran.code != 0:
+            claim = f"{stage.csv.name} is a CSV file that an agent can answer from"
+            raise DidNotHold(claim, "\n".join(ran.err))
+        stage.facts["dataset"], stage.facts["other"] = name, legal[0]
+    else:
+        stage.facts["dataset"], stage.facts["other"] = legal[:2]
+    stage.done("datasets", "list")
+    dataset = stage.get(f"/datasets/{stage.facts['dataset']}")
+    about = f"{dataset['rows']} rows, {len(dataset['columns'])} columns"
+    stage.holds(dataset["state"] == "Valid", f"{dataset['name']} is Valid: {about}", dataset)
+
+
+def _legal(stage: Stage, count: int) -> list[str]:
+    """The datasets that a new agent may use, once as many are read and recorded."""
+    deadline = time.monotonic() + _READ_WITHIN
+    while True:
+        form = stage.get("/forms/create-agent")
+        legal: list[str] = form["schema"]["properties"]["dataset"].get("enum", [])
+        waiting = [
+            each["name"]
+            for each in stage.get("/datasets", limit="200")["items"]
+            if each["state"] == "Validating"
+        ]
+        if len(legal) >= count and not waiting:
+            return legal
+        if time.monotonic() > deadline:
+            raise DidNotHold(f"{count} datasets are read and recorded", ", ".join(legal))
+        time.sleep(0.1)
