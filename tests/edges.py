@@ -129,6 +129,7 @@ class MemoryJournal:
 class Spec(Value):
     display_name: Line | None = None
     limit: Annotated[int, Field(ge=1, le=10)] = 1
+    reach: int | list[int] = 0
 
 
 class Thing(Value):

@@ -151,10 +151,10 @@ def _libgit2_commit(repository: pygit2.Repository, folder: str, files: Files) ->
     names = folder.split("/")
     for depth in range(len(names) - 1, -1, -1):
         above = "/".join(names[:depth])
-        there = root if not above else root[above] if above in root else None
-        builder = (
-            repository.TreeBuilder(there.id) if there is not None else repository.TreeBuilder()
-        )
+        inside = root.id if not above else None
+        if above and above in root:
+            inside = root[above].id
+        builder = repository.TreeBuilder(inside) if inside else repository.TreeBuilder()
         builder.insert(names[depth], oid, pygit2.GIT_FILEMODE_TREE)
         oid = builder.write()
     who = pygit2.Signature(*WHO, int(NOON.timestamp()), 0)

@@ -38,14 +38,19 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".callboard")
     """Where the embedded parts keep their files; made with mode 0700."""
     git_url: str | None = None
-    """The delivery repository, `file:///…` or `http(s)://…`; a bare folder in `data_dir` without."""
+    """The delivery repository, `file:///…` or `http(s)://…`; a folder in `data_dir` without."""
     git_token: SecretStr = SecretStr("")
     """Access token for an `http(s)` repository."""
     datasets_url: str | None = None
     """Where the CSV files lie: `file:///folder`; a folder in `data_dir` without."""
     oidc_issuer: str | None = None
     """The issuer of access tokens; the embedded one without."""
-    oidc_clients: tuple[str, ...] = ("callboard-cli", "callboard-portal", "backstage")
+    oidc_clients: tuple[str, ...] = (
+        "callboard-cli",
+        "callboard-portal",
+        "callboard-catalog",
+        "backstage",
+    )
     """Allowed values of a token's `azp`."""
     realm_file: Path | None = None
     """Where the embedded issuer reads clients, roles and users; the shipped files without."""
@@ -143,7 +148,7 @@ class Settings(BaseSettings):
     approval_days: Annotated[int, Field(ge=1, le=30)] = 3
     """How long a request for approval stays open."""
     fail_point: str | None = None
-    """Kill this process (SIGKILL) when the write path reaches the point of that name; for drills."""
+    """Kill this process when the write path reaches the point of that name; for drills."""
 
     def site(self) -> Site:
         """The part that rendering and policy work with."""

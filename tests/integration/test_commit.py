@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -201,12 +202,12 @@ async def test_the_journal_comes_first(stage: Stage) -> None:
 
 
 async def test_an_outcome_that_cannot_be_recorded_is_503_and_settled_later(stage: Stage) -> None:
-    from callboard.domain.audit import Phase
+    from callboard.domain.audit import AuditRecord, Entry, Phase
     from callboard.domain.errors import JournalUnavailable
 
     append = stage.platform.journal.append
 
-    async def no_outcomes(entry, **more):
+    async def no_outcomes(entry: Entry, **more: Any) -> AuditRecord:
         if entry.phase is Phase.OUTCOME:
             raise JournalUnavailable("the disk is full")
         return await append(entry, **more)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import anyio
 import pytest
 
 from callboard.api.rate import MAX_ADDRESSES, Buckets, address_of
@@ -154,8 +155,6 @@ async def test_a_body_that_stops_arriving_is_given_up() -> None:
     never = Source(1, b"{")
 
     async def stalls() -> AsyncIterator[bytes]:
-        import anyio
-
         async for piece in never:
             yield piece
         await anyio.sleep(5)

@@ -157,3 +157,20 @@ async def test_limits_are_said_with_the_field_that_broke_them() -> None:
         ]
         answer = await client.get("/api/v1/agents?limit=51")
         assert [error["pointer"] for error in answer.json()["errors"]] == ["/query/limit"]
+
+
+async def test_a_pointer_leads_through_what_was_sent_and_nothing_else() -> None:
+    edge = Edge()
+    async with edge.client() as client:
+        for reach, pointers in (
+            ("far", {"/spec/reach"}),
+            ([1, "x"], {"/spec/reach", "/spec/reach/1"}),
+        ):
+            answer = await client.post(
+                "/api/v1/agents", json={"name": "x", "spec": {"reach": reach}}
+            )
+            assert {error["pointer"] for error in answer.json()["errors"]} == pointers
+        answer = await client.post("/api/v1/agents", json={"spec": {}})
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/name"]
+        answer = await client.post("/api/v1/agents", json=[])
+        assert [error["pointer"] for error in answer.json()["errors"]] == [""]

@@ -1,6 +1,7 @@
 """The same request under the same key is done once, whoever restarts in between."""
 
 import asyncio
+from pathlib import Path
 
 from platforms import SPEC, Stage
 from platforms import stage as set_the_stage
@@ -62,7 +63,7 @@ async def test_a_refusal_is_not_remembered(stage: Stage) -> None:
     assert (await stage.alice.post(URL, json=BODY, headers=KEY)).status_code == 202
 
 
-async def test_the_memory_is_rebuilt_from_history_after_a_restart(tmp_path) -> None:
+async def test_the_memory_is_rebuilt_from_history_after_a_restart(tmp_path: Path) -> None:
     async with set_the_stage(tmp_path / "data") as before:
         first = (await before.alice.post(URL, json=BODY, headers=KEY)).json()
     async with set_the_stage(tmp_path / "data") as after:

@@ -1,4 +1,4 @@
-"""Role × action × ownership over HTTP, against a table written by hand, not derived."""
+"""Role by action by ownership over HTTP, against a table written by hand, not derived."""
 
 import itertools
 

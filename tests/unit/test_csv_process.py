@@ -205,7 +205,7 @@ def test_duckdb_reads_the_open_file_and_no_other(tmp_path: Path) -> None:
         for query in (f"SELECT * FROM read_csv('{secret}')", f"SELECT * FROM '{secret}'"):
             with pytest.raises(Exception, match="disabled by configuration"):
                 profiler._db.execute(query)
-        with pytest.raises(Exception, match="(?i)cannot"):
+        with pytest.raises(Exception, match=r"(?i)cannot"):
             profiler._db.execute("SET enable_external_access = true")
 
 

@@ -22,7 +22,12 @@ def test_a_plain_file_is_used_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
 def test_another_delimiter_gives_a_copy_with_commas(tmp_path: Path, delimiter: str) -> None:
     text = 'id,note\n1,"x;y|z\tw, v"\n2,"he said ""no"""\n'
-    found = read(tmp_path, text.replace("id,note", f"id{delimiter}note").replace('1,"', f'1{delimiter}"').replace('2,"', f'2{delimiter}"'))
+    found = read(
+        tmp_path,
+        text.replace("id,note", f"id{delimiter}note")
+        .replace('1,"', f'1{delimiter}"')
+        .replace('2,"', f'2{delimiter}"'),
+    )
     assert found.verdict.dialect
     assert found.verdict.dialect.delimiter == delimiter
     assert found.table == [["id", "note"], ["1", "x;y|z\tw, v"], ["2", 'he said "no"']]

@@ -24,7 +24,7 @@ from callboard.domain.findings import pointer
 
 MAX_DIGITS: Final = 40
 MAX_INTEGER: Final = 2**53 - 1
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\[\x00-\xff]?)*+"?|([\[{]+)|([\]}]+)')
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]+|\\[\x00-\xff]?)*+"?|([\[{]+)|([\]}]+)')
 """A string (perhaps unclosed), or a run of opening or of closing brackets; no backtracking."""
 _SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")

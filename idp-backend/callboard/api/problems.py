@@ -73,6 +73,7 @@ _PLAIN: Final[Mapping[int, tuple[str, str, str]]] = {
 """What the framework refuses: status → code, title, detail."""
 _RETRY_AFTER: Final = 5
 """Seconds, where an error does not say."""
+READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _OWN: Final = frozenset({"type", "title", "status", "detail", "instance", "code", "errors"})
 _INSTANCE_MAX: Final = 512
 
@@ -106,7 +107,7 @@ def install(app: FastAPI, templates: Templates) -> None:
     """Answer with problems wherever a route or the framework raises."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException | RequestValidationError):
+        if _is_refusal(request, error):
             state.refused(request.scope, code_of(error))
         response = problem_of(request.scope, error)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -116,6 +117,15 @@ def install(app: FastAPI, templates: Templates) -> None:
 
     for kind in (CallboardError, RequestValidationError, HTTPException, ClientDisconnect):
         app.add_exception_handler(kind, answer)
+
+
+def _is_refusal(request: Request, error: Exception) -> bool:
+    """Whether the trail gets a record: every refused change, and every denied read."""
+    if isinstance(error, CallboardError) and request.method in READS:
+        return error.denied
+    if isinstance(error, CallboardError):
+        return not error.recorded and not isinstance(error, Unavailable)
+    return request.method not in READS
 
 
 def code_of(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""One audit record for each change that the edge refuses to somebody it knows.
+"""One audit record for each change that is refused to somebody we know, and each denied read.
 
-What a use case refuses, the use case records; this is for what never reached one: a wrong
-path, method, media type, size or shape.
+Wherever it was refused: a wrong path, method or shape, a missing permission, a rule. What was
+accepted first and failed later has its outcome on the trail already.
 """
 
 from typing import Final
@@ -12,9 +12,15 @@ from callboard import telemetry
 from callboard.api import state
 from callboard.api.asgi import HttpMiddleware
 from callboard.api.templates import Templates
+from callboard.domain.audit import Target
 from callboard.usecases.refusals import Refusals
 
-_READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_KINDS: Final = {
+    "agents": "agent",
+    "datasets": "dataset",
+    "operations": "operation",
+    "approvals": "approval",
+}
 
 
 class Refused(HttpMiddleware):
@@ -25,7 +31,7 @@ class Refused(HttpMiddleware):
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         ours = state.of(scope)
-        if state.PRINCIPAL not in ours or scope["method"] in _READS:
+        if state.PRINCIPAL not in ours:
             await self.app(scope, receive, send)
             return
 
@@ -47,6 +53,17 @@ class Refused(HttpMiddleware):
             ours[state.PRINCIPAL],
             code,
             f"{scope['method'][:16]} {self._templates.of(scope) or '(none)'}",
+            about=_about(scope),
             request_id=ours.get(state.REQUEST_ID),
             trace_id=telemetry.trace_id(),
         )
+
+
+def _about(scope: Scope) -> tuple[str, Target] | None:
+    """Which action on what, where a route of the API was found."""
+    route, params = scope.get("route"), scope.get("path_params", {})
+    parts = scope["path"].split("/")
+    if route is None or len(parts) < 4:
+        return None
+    name = params.get("name") or params.get("id") or state.of(scope).get(state.TARGET, "")
+    return route.name, Target(kind=_KINDS.get(parts[3], parts[3]), name=str(name))

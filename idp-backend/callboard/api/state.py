@@ -11,6 +11,8 @@ LIMITS: Final = "limits"
 BODY: Final = "body"
 JSON: Final = "json"
 REFUSED: Final = "refused"
+TARGET: Final = "target"
+"""The name of what a call is about, where the path does not say it."""
 
 NO_TOKEN: Final = "no-token"  # noqa: S105
 """Reason of a 401 for a request without an Authorization header."""

@@ -62,7 +62,7 @@ class AgentView(Value):
 
 
 class AgentList(Page[AgentView]):
-    """`broken`: files in Git that are not what their path promises (those who read all see them)."""
+    """`broken`: files in Git that are not what their path promises; for who reads everything."""
 
     broken: list[dict[str, str]] = Field(default_factory=list)
 

@@ -62,7 +62,6 @@ def verify(output: Output, data_dir: Path | None) -> None:
                 Column("replica", lambda h: h["replica"], keep=True),
                 Column("epoch", lambda h: h["epoch"], right=True),
                 Column("seq", lambda h: h["seq"], right=True),
-                Column("at", lambda h: h["ts"]),
                 Column("head", lambda h: h["hash"]),
             ),
             heads,

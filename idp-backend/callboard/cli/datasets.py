@@ -9,9 +9,9 @@ from typing import Final
 import click
 
 from callboard.cli import complete, paging, views
-from callboard.cli.changing import finish
 from callboard.cli.client import Client, segment
 from callboard.cli.failure import Failure
+from callboard.cli.following import follow
 from callboard.cli.options import Change, changing, printed, served
 from callboard.cli.output import Output, emit
 from callboard.cli.text import plural, size
@@ -85,10 +85,10 @@ def add(
         headers={"content-type": "text/csv", "content-length": str(bytes_)},
         content=_pieces(file),
     )
-    dataset = answer.body["dataset"]
+    dataset, operation = answer.body["dataset"], answer.body["operation"]
     if change.wait:
-        finish(client, answer.body["operation"], change, "table")
-    emit(output, answer.body, *views.dataset(dataset))
+        operation = follow(client, operation, seconds=change.timeout)
+    emit(output, {"dataset": dataset, "operation": operation}, *views.dataset(dataset))
     refuse_invalid(dataset)
 
 

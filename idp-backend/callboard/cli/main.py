@@ -53,6 +53,9 @@ def program(context: click.Context, *, traced: bool) -> None:
 
 def main() -> None:
     """The entry point."""
+    # httpx brings a command line of its own where rich is installed, which takes longer to
+    # import than all of ours; without it httpx is what it is without its `cli` extra.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     sys.exit(run(sys.argv[1:]))
 
 

@@ -233,7 +233,10 @@ def menu(rows: Iterable[Body]) -> Listing:
             ),
             Column("risk", lambda a: a["risk"]),
             Column("parameters", lambda a: list(_parameters(a.get("schema") or {}))),
-            Column("why not, or what it does", lambda a: a.get("reason") or a["description"]),
+            Column(
+                "why not, or what it does",
+                lambda a: a.get("reason") or a["description"].partition("\n\n")[0],
+            ),
         ),
         list(rows),
     )

@@ -45,6 +45,10 @@ class CallboardError(Exception):
 
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something went wrong"
+    denied: bool = False
+    """Whether the caller lacked a permission, also where the answer must not say so."""
+    recorded: bool = False
+    """Whether the audit trail has it already."""
 
     def __init__(self, detail: str, *findings: Finding, **facts: Any) -> None:
         super().__init__(detail)
@@ -127,6 +131,7 @@ class Forbidden(CallboardError):
     """`facts`: `needs` (roles that would do), `team` (whose member) and `ask` (whom to ask)."""
 
     code = "forbidden"
+    denied = True
     title = "You may not do this"
 
 

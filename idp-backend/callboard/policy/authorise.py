@@ -60,7 +60,9 @@ def authorise(
     read = _READ.get(kind)
     creates = permission is Permission.AGENT_CREATE
     if read is not None and not creates and not principal.may(read, owner):
-        raise missing(kind, name)
+        hidden = missing(kind, name)
+        hidden.denied = True
+        raise hidden
     needs = roles_for(permission)
     raise Forbidden(
         _refusal(principal, permission, owner, site, needs),

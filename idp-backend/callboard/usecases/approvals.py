@@ -183,6 +183,7 @@ class Approvals:
         except CallboardError as error:
             await self._outcome(intent, principal, Outcome.FAILED, error.detail)
             self._operations.move(operation.id, OperationState.FAILED, error.detail, error=error)
+            error.recorded = True
             raise
         await self._outcome(intent, principal, Outcome.AWAITING_APPROVAL, rule.reason)
         return self._operations.move(
@@ -237,6 +238,7 @@ class Approvals:
             after = await self._change(id_, add, principal, "Approve" if approves else "Reject")
         except CallboardError as error:
             await self._outcome(intent, principal, Outcome.FAILED, error.detail)
+            error.recorded = True
             raise
         await self._outcome(intent, principal, Outcome.COMMITTED, None)
         if after.state is ApprovalState.APPROVED:

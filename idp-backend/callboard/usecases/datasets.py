@@ -100,6 +100,8 @@ async def upload(
                 settles=intent.id,
             )
         )
+        if isinstance(error, CallboardError):
+            error.recorded = True
         raise
     submission = hand_over(platform, principal, intent, DatasetChange(name, dataset))
     await submission.done.wait()

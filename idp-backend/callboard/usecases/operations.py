@@ -38,7 +38,7 @@ _STATES: Final = {
 
 
 class Operations:
-    """`runs_agents`: whether a cluster will prove what was committed; else Git has the last word."""
+    """`runs_agents`: whether a cluster will prove what was committed; else Git has the last say."""
 
     def __init__(
         self, journal: Journal, memory: Memory, seal: Seal, now: Clock, *, runs_agents: bool = False

@@ -86,14 +86,16 @@ class Refusals:
         reason: str,
         route: str,
         *,
+        about: tuple[str, Target] | None = None,
         request_id: str | None = None,
         trace_id: str | None = None,
     ) -> None:
         """Write the refusal of a known caller; with an unwritable journal it is counted instead."""
+        action, target = about or (ACTION, Target(kind="route", name=route))
         entry = denied(
             principal,
-            ACTION,
-            Target(kind="route", name=route),
+            action,
+            target,
             reason,
             request_id=request_id,
             trace_id=trace_id,

@@ -189,7 +189,7 @@ class Reading:
         if found.escape is not None and layout.style.escape != "\\":
             self._findings.warn(
                 "literal-backslash",
-                "A backslash before a quote or a backslash was taken as a character, not as an escape.",
+                "A backslash before a quote or another backslash was taken as a mere character.",
                 found.escape,
             )
         self._answer |= {

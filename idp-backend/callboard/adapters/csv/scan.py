@@ -102,8 +102,8 @@ class _Text:
     def feed(self, chunk: bytes) -> None:
         if self.nul is None and (at := chunk.find(0)) >= 0:
             self.nul = (self.lf + chunk.count(b"\n", 0, at), self.cr + chunk.count(b"\r", 0, at))
-        if self.escape is None and (at := self._escape_in(chunk)) is not None:
-            self.escape = (self.lf + chunk.count(b"\n", 0, at), self.cr + chunk.count(b"\r", 0, at))
+        if self.escape is None and (before := self._until_escape(chunk)) is not None:
+            self.escape = (self.lf + before.count(b"\n"), self.cr + before.count(b"\r"))
         lf, cr = _count(chunk, b"\n"), _count(chunk, b"\r")
         self._measure(b"\n", chunk, lf, self.lf)
         self._measure(b"\r", chunk, cr, self.cr)
@@ -116,13 +116,13 @@ class _Text:
         self.quotes += _count(chunk, b'"')
         self.last = chunk[-1:]
 
-    def _escape_in(self, chunk: bytes) -> int | None:
-        """Where a backslash stands before a quote or another one; 0 also across the border."""
+    def _until_escape(self, chunk: bytes) -> bytes | None:
+        """What goes before a backslash that stands before a quote or another backslash."""
         if self.last == b"\\" and chunk[:1] in (b"\\", b'"'):
-            return 0
+            return b""
         if chunk.find(b"\\") < 0 or not (match := _ESCAPE.search(chunk)):
             return None
-        return match.start()
+        return chunk[: match.start()]
 
     def _measure(self, end: bytes, chunk: bytes, here: int, before: int) -> None:
         """Find the first line over the limit; a chunk is never longer than the limit itself."""

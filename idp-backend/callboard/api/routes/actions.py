@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from callboard.actions import Action
-from callboard.api.body import StrictRoute
+from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
+from callboard.api.gates import on_agent
 from callboard.api.mutating import Caller_, JsonBody, operation_docs, perform
 from callboard.api.reply import reply
 from callboard.api.schemas import body_of
@@ -32,7 +33,7 @@ def router_of(actions: Mapping[str, type[Action]]) -> APIRouter:
         documented = {**operation_docs(kind.title), "description": kind.__doc__}
         router.add_api_route(
             f"/{slug}",
-            _route(slug),
+            gated(on_agent(kind.permission))(_route(slug)),
             methods=["POST"],
             name=slug,
             operation_id=f"{kind.__name__[0].lower()}{kind.__name__[1:]}Agent",

@@ -2,11 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from callboard.api.body import StrictRoute
+from callboard.api import state as scope_state
+from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
+from callboard.api.gates import at_all, on_agent
 from callboard.api.mutating import Caller_, JsonBody, operation_docs, perform
 from callboard.api.paging import Cursor, Limit, page
 from callboard.api.reply import quoted, reply
@@ -28,10 +30,16 @@ router = APIRouter(prefix="/agents", tags=["agents"], route_class=StrictRoute)
     **operation_docs("Create an agent"),
     openapi_extra=body_of("CreateAgent"),
 )
+@gated(at_all(Permission.AGENT_CREATE))
 async def create_agent(
-    body: JsonBody, platform: ThePlatform, caller: Caller, calling: Caller_
+    body: JsonBody,
+    request: Request,
+    platform: ThePlatform,
+    caller: Caller,
+    calling: Caller_,
 ) -> Response:
     name, spec = body.get("name"), body.get("spec")
+    scope_state.of(request.scope)[scope_state.TARGET] = name if isinstance(name, str) else ""
     findings = [
         Finding(f"/{key}", "is not a field of this") for key in body.keys() - {"name", "spec"}
     ]
@@ -93,10 +101,10 @@ async def get_agent(name: str, platform: ThePlatform, caller: Caller) -> Respons
     **operation_docs("Change display name, description, instructions or labels"),
     openapi_extra=body_of("UpdateAgent", media_type="application/merge-patch+json"),
 )
+@gated(on_agent(Permission.AGENT_UPDATE))
 async def update_agent(
     name: str, body: JsonBody, platform: ThePlatform, caller: Caller, calling: Caller_
 ) -> Response:
-    await agents.find(platform, caller, name)
     if calling.if_match is None and not calling.dry_run:
         raise PreconditionRequired(
             "PATCH needs If-Match with the agent's ETag, so that no change is lost"
@@ -117,6 +125,7 @@ async def update_agent(
     operation_id="deleteAgent",
     **operation_docs("Destroy an agent (the action destroy)"),
 )
+@gated(on_agent(Permission.AGENT_DESTROY))
 async def delete_agent(
     name: str, platform: ThePlatform, caller: Caller, calling: Caller_
 ) -> Response:

@@ -6,14 +6,15 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from callboard.api import state
-from callboard.api.body import StrictRoute
+from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
+from callboard.api.gates import at_all
 from callboard.api.paging import Cursor, Limit, page
 from callboard.api.reply import reply
 from callboard.api.views import ApprovalView, Page, ReviewBody
 from callboard.domain.approval import Approval, ApprovalState
 from callboard.domain.errors import CallboardError
-from callboard.domain.identity import Principal
+from callboard.domain.identity import Permission, Principal
 from callboard.policy.approvals import may_review
 from callboard.usecases.platform import Platform
 
@@ -48,6 +49,7 @@ async def get_approval(id: str, platform: ThePlatform, caller: Caller) -> Respon
     summary="Agree; the last one needed sets it going",
     response_model=ApprovalView,
 )
+@gated(at_all(Permission.APPROVAL_REVIEW))
 async def approve(
     id: str,  # noqa: A002
     body: ReviewBody,
@@ -65,6 +67,7 @@ async def approve(
     summary="Refuse it for good",
     response_model=ApprovalView,
 )
+@gated(at_all(Permission.APPROVAL_REVIEW))
 async def reject(
     id: str,  # noqa: A002
     body: ReviewBody,

@@ -6,12 +6,14 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from callboard.api import state
-from callboard.api.body import StrictRoute
+from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
+from callboard.api.gates import at_all
 from callboard.api.paging import Cursor, Limit, page
 from callboard.api.reply import reply
 from callboard.api.views import AgentView, Page, Upload, VersionView, agent_view
 from callboard.domain.dataset import Dataset, Sensitivity
+from callboard.domain.identity import Permission
 from callboard.usecases import agents, datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
@@ -73,6 +75,7 @@ async def list_agents(name: str, platform: ThePlatform, caller: Caller) -> Respo
         }
     },
 )
+@gated(at_all(Permission.DATASET_WRITE))
 async def upload(
     name: str,
     request: Request,
@@ -101,6 +104,7 @@ async def upload(
     summary="Read it whole, now",
     response_model=Upload,
 )
+@gated(at_all(Permission.DATASET_WRITE))
 async def validate(name: str, request: Request, platform: ThePlatform, caller: Caller) -> Response:
     request_id = state.of(request.scope).get(state.REQUEST_ID)
     dataset, operation = await datasets.validate(platform, caller, name, request_id=request_id)

@@ -27,7 +27,7 @@ def _nobody_shows_it(stage: Stage) -> None:
     feed = stage.get("/catalog/entities", "root")
     names = [entity["metadata"]["name"] for entity in _entities(feed)]
     claim = "the API answers 404, and the catalog has only its neighbour"
-    stage.holds(status == 404 and AGENT not in names and NEIGHBOUR in names, claim, names)  # noqa: PLR2004
+    stage.holds(status == 404 and AGENT not in names and NEIGHBOUR in names, claim, names)
 
 
 def _entities(feed: dict[str, list[dict[str, dict[str, str]]]]) -> list[dict[str, dict[str, str]]]:

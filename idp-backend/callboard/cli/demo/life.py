@@ -22,7 +22,7 @@ def plan(stage: Stage) -> None:
     stage.facts["hash"] = sheet[0].split()[-1]
     missing = stage.ask(f"/agents/{AGENT}").status_code
     count = len(files) - 1
-    stage.holds(missing == 404, f"{count} files planned, nothing written yet", str(missing))  # noqa: PLR2004
+    stage.holds(missing == 404, f"{count} files planned, nothing written yet", str(missing))
 
 
 def create(stage: Stage) -> None:
@@ -53,7 +53,7 @@ def pause(stage: Stage) -> None:
     status = stage.get(f"/agents/{AGENT}")["status"]
     stage.narrator.output([status["summary"]])
     stopped = _replicas(stage)
-    claim = f"all {len(stopped)} deployments have replicas: 0 in Git; no controller can undo that"
+    claim = f"all {len(stopped)} deployments say replicas: 0 in Git, so self-healing keeps it so"
     stage.holds(stopped and set(stopped) == {"0"}, claim, stopped)
 
 

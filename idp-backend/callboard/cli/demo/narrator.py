@@ -49,12 +49,12 @@ class Narrator:
     def output(self, lines: Sequence[str], *, most: int = 12, of: str = "line") -> None:
         """The first lines of an output, and how many there are besides."""
         shown = lines if len(lines) <= most + 1 else lines[:most]
-        for each in shown:
-            cut = safe(each)
-            click.echo(f"{INDENT}{cut[: INNER - 1]}…" if len(cut) > INNER else f"{INDENT}{cut}")
+        for each in filter(str.strip, shown):
+            for part in textwrap.wrap(safe(each), INNER, drop_whitespace=False) or [""]:
+                click.echo(f"{INDENT}{part.rstrip()}")
         if len(shown) < len(lines):
-            more = plural(len(lines) - len(shown), of)
-            click.echo(self._styled(f"{INDENT}… {more} more", dim=True))
+            more = plural(len(lines) - len(shown), f"more {of}")
+            click.echo(self._styled(f"{INDENT}… {more}", dim=True))
 
     def held(self, claim: str) -> None:
         first, *rest = textwrap.wrap(safe(claim), INNER - 2)

@@ -1,6 +1,7 @@
 """Serve, sign in, choose the data."""
 
 import time
+from collections.abc import Callable
 
 from callboard.cli.datasets import label_of
 from callboard.cli.demo.stage import DidNotHold, Stage
@@ -46,11 +47,18 @@ def choose(stage: Stage) -> None:
             raise DidNotHold(claim, "\n".join(ran.err))
         stage.facts["dataset"], stage.facts["other"] = name, legal[0]
     else:
-        stage.facts["dataset"], stage.facts["other"] = legal[:2]
+        stage.facts["dataset"], stage.facts["other"] = sorted(legal, key=_foreign(stage))[:2]
     stage.done("datasets", "list")
     dataset = stage.get(f"/datasets/{stage.facts['dataset']}")
     about = f"{dataset['rows']} rows, {len(dataset['columns'])} columns"
     stage.holds(dataset["state"] == "Valid", f"{dataset['name']} is Valid: {about}", dataset)
+
+
+def _foreign(stage: Stage) -> Callable[[str], bool]:
+    """Whether a dataset is another team's or the platform's."""
+    owned = stage.get("/datasets", limit="200")["items"]
+    own = {each["name"] for each in owned if each.get("owner") == stage.facts["team"]}
+    return lambda name: name not in own
 
 
 def _legal(stage: Stage, count: int) -> list[str]:

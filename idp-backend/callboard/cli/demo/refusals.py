@@ -21,7 +21,7 @@ def other_team(stage: Stage) -> None:
         )
     same = _bare(there, AGENT) == _bare(missing, _MISSING)
     claim = "to another team it is not there: the same bytes as for a name that never was"
-    stage.holds(there.status_code == 404 and same, claim, f"{there.text}\n{missing.text}")  # noqa: PLR2004
+    stage.holds(there.status_code == 404 and same, claim, f"{there.text}\n{missing.text}")
 
 
 def stale_plan(stage: Stage) -> None:

@@ -25,7 +25,7 @@ _SCANS: Final = "0.5"
 """Seconds between two looks at the dataset folder: the samples should be there at once."""
 
 
-class DidNotHold(Exception):  # noqa: N818
+class DidNotHold(Exception):
     """A step found something else than `claim`."""
 
     def __init__(self, claim: str, found: str) -> None:
@@ -228,5 +228,5 @@ class Stage:
 
 
 def _program() -> list[str]:
-    """This very program; -P: a file lying in the current folder must not stand in for a module."""
+    """The program itself; -P: a file lying in the current folder must not stand in for a module."""
     return [sys.executable, "-P", "-m", "callboard.cli.main"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
 import httpx
 
 from callboard.cli.demo import crash, ending, life, opening, refusals, trail
@@ -66,12 +67,11 @@ def play(stage: Stage, steps: Sequence[Step], *, keep: bool) -> bool:
         if not (held and keep):
             stage.abandon()
             stage.remove()
-    says.says("")
     if not held:
-        print("\nThe demo stopped at the step above.")  # noqa: T201
+        click.echo("\nThe demo stopped at the step above.")
         return False
     seconds = time.monotonic() - began
-    print(f"\nEvery step held: {len(steps)} steps in {seconds:.0f} s.")  # noqa: T201
+    click.echo(f"\nEvery step held: {len(steps)} steps in {seconds:.0f} s.")
     if keep:
         _next(stage)
     return True
@@ -88,7 +88,7 @@ def _next(stage: Stage) -> None:
         f"The board: {stage.said('board')}",
         f"Data and log: {stage.home} ({LOG}). To stop it: kill {stage.pid}",
     )
-    print("\n".join(lines))  # noqa: T201
+    click.echo("\n".join(lines))
 
 
 def _typed() -> str:

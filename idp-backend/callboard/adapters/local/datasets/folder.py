@@ -19,7 +19,12 @@ from callboard.adapters.local.datasets.cache import VerdictCache
 from callboard.adapters.local.datasets.durable import checksum
 from callboard.adapters.local.datasets.listing import PRIVATE, Entry, listed
 from callboard.adapters.local.datasets.reading import Readings
-from callboard.adapters.local.datasets.sidecar import Sidecar, read_sidecar, write_sidecar
+from callboard.adapters.local.datasets.sidecar import (
+    Sidecar,
+    Sidecars,
+    read_sidecar,
+    write_sidecar,
+)
 from callboard.adapters.local.datasets.threads import to_its_end
 from callboard.adapters.local.datasets.upload import PREFIX, Upload
 from callboard.adapters.local.datasets.versions import KeptVersions
@@ -63,6 +68,7 @@ class FolderDatasets:
         self._folder = folder.resolve()
         self._clock = clock
         self._max_upload = max_upload_bytes or limits.max_bytes
+        self._sidecars = Sidecars()
         self._versions = KeptVersions(self._folder)
         self._readings = Readings(VerdictCache(cache, limits), self._versions, limits, readers)
         self._one_upload: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -145,7 +151,7 @@ class FolderDatasets:
     def _look_at(self, entry: Entry) -> _Seen:
         if entry.trouble:
             return _Seen(entry, Sidecar(), None, None)
-        sidecar, trouble = read_sidecar(entry.sidecar)
+        sidecar, trouble = self._sidecars.read(entry.sidecar)
         return _Seen(entry, sidecar, trouble, self._readings.known(entry))
 
     async def _seen(self, name: str) -> _Seen:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +10,14 @@ import yaml
 from pydantic import ValidationError
 
 from callboard.adapters.local.datasets.durable import replace_file
+from callboard.adapters.local.datasets.listing import Stamp
 from callboard.domain.dataset import Issue, Sensitivity
 from callboard.domain.names import TeamName
 from callboard.domain.values import Text, Value
 
-_MAX_BYTES: Final = 64 * 1024
+_MAX_BYTES: Final = 16 * 1024
+_SETTLED_SECONDS: Final = 1.0
+"""A file changed more recently than this may change again without a trace in its times."""
 
 
 class Sidecar(Value):
@@ -41,6 +45,27 @@ class _Strict(yaml.SafeLoader):
         if len(mapping) != len(node.value):
             raise yaml.YAMLError("a key is repeated")
         return mapping
+
+
+class Sidecars:
+    """Sidecars as they are now; one that has not changed is not parsed again."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Stamp, tuple[Sidecar, Issue | None]]] = {}
+
+    def read(self, path: Path) -> tuple[Sidecar, Issue | None]:
+        """As `read_sidecar`."""
+        try:
+            stamp = Stamp.of(path.stat(follow_symlinks=False))
+        except OSError:
+            self._known.pop(path, None)
+            return read_sidecar(path)
+        known, said = self._known.get(path, (None, None))
+        if said is None or known != stamp:
+            said = read_sidecar(path)
+            if time.time() - stamp.modified / 1e9 > _SETTLED_SECONDS:
+                self._known[path] = (stamp, said)
+        return said
 
 
 def read_sidecar(path: Path) -> tuple[Sidecar, Issue | None]:
