@@ -151,10 +151,10 @@ def _libgit2_commit(repository: pygit2.Repository, folder: str, files: Files) ->
     names = folder.split("/")
     for depth in range(len(names) - 1, -1, -1):
         above = "/".join(names[:depth])
-        inside = root.id if not above else None
+        start: pygit2.Oid | None = root.id if not above else None
         if above and above in root:
-            inside = root[above].id
-        builder = repository.TreeBuilder(inside) if inside else repository.TreeBuilder()
+            start = root[above].id
+        builder = repository.TreeBuilder(start) if start else repository.TreeBuilder()
         builder.insert(names[depth], oid, pygit2.GIT_FILEMODE_TREE)
         oid = builder.write()
     who = pygit2.Signature(*WHO, int(NOON.timestamp()), 0)

@@ -161,18 +161,24 @@ async def running(platform: Platform) -> AsyncIterator[Platform]:
     for outcome in await settle.settle(platform):
         logger.info("settled {} {}: {}", outcome.action, outcome.target.name, outcome.outcome)
     await platform.approvals.refresh()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(platform.committer.run)
-        tasks.start_soon(sweeper.run, platform)
-        tasks.start_soon(platform.refusals.run)
-        platform.ready.set()
-        try:
-            yield platform
-        finally:
-            with anyio.CancelScope(shield=True):
-                await platform.committer.drain(seconds=8)
-                await platform.refusals.flush()
-            tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(platform.committer.run)
+            tasks.start_soon(sweeper.run, platform)
+            tasks.start_soon(platform.refusals.run)
+            platform.ready.set()
+            try:
+                yield platform
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await platform.committer.drain(seconds=8)
+                    await platform.refusals.flush()
+                tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # What the caller raised inside comes out as it was, not wrapped by our housekeeping.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
 
 
 @contextmanager

@@ -48,10 +48,15 @@ class Settings(BaseSettings):
     oidc_clients: tuple[str, ...] = (
         "callboard-cli",
         "callboard-portal",
+        "callboard-board",
         "callboard-catalog",
         "backstage",
     )
     """Allowed values of a token's `azp`."""
+    board_client_id: str = "callboard-board"
+    """The public client that the HTML board signs people in with; one of `oidc_clients`."""
+    board_url: Annotated[str | None, Field(pattern=r"^https?://[^/?#\s]+/?$")] = None
+    """The board's address for browsers behind a proxy that ends TLS; the request's own without."""
     realm_file: Path | None = None
     """Where the embedded issuer reads clients, roles and users; the shipped files without."""
     replica: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")] = "local"

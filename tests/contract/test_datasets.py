@@ -1,6 +1,7 @@
 """What every `Datasets` promises. Run against each implementation there is."""
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
@@ -184,12 +185,12 @@ async def test_a_sidecar_says_whose_it_is(datasets: Datasets, place: Put) -> Non
         b"owner: growth\nowner: risk",
         b"secret: hunter2",
         b"sensitivity: none",
-        b"a: &a [1]\nb: *a",
+        b"owner: &o growth\ndescription: *o",
         b"- owner",
         b"\xff\xfe",
         b"!!python/object:os.system hunter2",
         b"[" * 5_000,
-        b"x" * 100_000,
+        b"owner: growth\n#" + b"x" * 100_000,
     ],
 )
 async def test_a_malformed_sidecar_makes_the_dataset_invalid_and_restricted(
@@ -371,6 +372,19 @@ async def test_listing_goes_on_while_a_file_is_read(datasets: Datasets, place: P
 # What only the folder promises.
 
 
+async def test_an_upload_to_a_full_disk_leaves_nothing(
+    datasets: Datasets, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(Unavailable, match="No space left"):
+        await datasets.put("sales", stream(SALES))
+    monkeypatch.undo()
+    assert [each.name for each in folder.iterdir()] == [".callboard"]
+
+
 async def test_verdicts_outlive_the_process(
     opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,6 +436,47 @@ async def test_a_file_that_changes_while_it_is_read_is_read_again(
     await each.close()
 
 
+async def test_a_verdict_on_content_that_came_and_went_does_not_count(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each, real, reads = opened(), readings.read_dataset, 0
+
+    async def swapped(path: Path, *args: object, **how: object) -> object:
+        nonlocal reads
+        reads += 1
+        before = path.stat()
+        if reads == 1:
+            path.write_bytes(SALES.replace(b"1", b"9"))
+        verdict = await real(path, *args, **how)  # type: ignore[arg-type]
+        path.write_bytes(SALES)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return verdict
+
+    monkeypatch.setattr(readings, "read_dataset", swapped)
+    (folder / "sales.csv").write_bytes(SALES)
+    (settled,) = await each.settled()
+    assert (settled.version, reads) == (version(SALES), 2)
+    await each.close()
+
+
+async def test_a_file_that_never_rests_is_given_up(
+    opened: Open, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each, real = opened(), readings.read_dataset
+
+    async def disturbed(path: Path, *args: object, **how: object) -> object:
+        verdict = await real(path, *args, **how)  # type: ignore[arg-type]
+        path.write_bytes(path.read_bytes() + b"east,4\n")
+        return verdict
+
+    monkeypatch.setattr(readings, "read_dataset", disturbed)
+    (folder / "sales.csv").write_bytes(SALES)
+    given_up = await each.validate("sales")
+    assert given_up.state is DatasetState.INVALID
+    assert [issue.code for issue in given_up.issues] == ["changing"]
+    await each.close()
+
+
 async def test_closing_ends_the_readings(opened: Open, folder: Path) -> None:
     each = opened()
     (folder / "large.csv").write_bytes(b"a;b\n" + b"1;some words\n" * 70_000)
@@ -432,7 +487,7 @@ async def test_closing_ends_the_readings(opened: Open, folder: Path) -> None:
         await each.close()
     with pytest.raises(Unavailable):
         await validating
-    assert list((folder / ".callboard").iterdir()) == []
+    assert list((folder / ".callboard").glob(".draft-*")) == []
 
 
 async def test_the_samples_are_valid_and_cover_owners_and_sensitivities(

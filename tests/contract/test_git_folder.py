@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import anyio
 import pygit2
 import pytest
 from anyio.to_thread import run_sync
 
 from callboard.adapters.git import COMMITTER, Repository, init_bare, upkeep
 from callboard.adapters.git.locks import ABANDONED_SECONDS, RACE_SECONDS
+from callboard.adapters.git.store import Kept
 from callboard.adapters.git.upkeep import Upkeep
 from callboard.domain.errors import Invalid, OutcomeUnknown, Stale, Unavailable
 from callboard.ports.git import Message
@@ -334,6 +336,43 @@ async def test_a_folder_that_is_not_a_repository_is_unavailable(tmp_path: Path) 
     with pytest.raises(Unavailable):
         await repository.ping()
     await repository.close()
+
+
+async def test_a_folder_that_goes_away_is_unavailable(bare: Path, repository: Repository) -> None:
+    await put(repository, "one")
+    await run_sync(shutil.rmtree, bare)
+    for call in (repository.snapshot, repository.fetch, repository.ping):
+        with pytest.raises(Unavailable):
+            await call()
+    with pytest.raises(Unavailable):
+        await put(repository, "two")
+
+
+async def test_publishing_does_not_hold_up_anything_else(bare: Path) -> None:
+    hook(bare, "pre-receive", f"until [ -e {bare}/go ]; do sleep 0.02; done")
+    repository = Repository(bare.as_uri(), cache=bare.parent, durable=False, patience=10)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put, repository, "one")
+        await anyio.sleep(0.05)
+        assert (await repository.snapshot()).files("") == {}, "reading goes on"
+        await run_sync((bare / "go").touch)
+    assert (await repository.snapshot()).read("README.md") == b"one"
+    await repository.close()
+
+
+def test_libgit2_may_not_map_gigabytes_of_packs(bare: Path) -> None:
+    pygit2.settings.mwindow_mapped_limit = 8 * 1024**3
+    Repository(bare.as_uri(), cache=bare.parent)
+    assert pygit2.settings.mwindow_mapped_limit <= 128 * 1024**2
+
+
+def test_what_is_kept_in_memory_has_a_bound() -> None:
+    kept: Kept[str] = Kept(10)
+    for number in range(5):
+        kept.put(str(number), "x", 4)
+        kept.put(str(number), "x", 4)
+        assert kept.get("0") == "x", "the one asked for last stays"
+    assert [kept.get(str(number)) for number in range(5)] == ["x", None, None, None, "x"]
 
 
 async def test_without_the_git_program_nothing_is_published(

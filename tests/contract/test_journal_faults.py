@@ -110,6 +110,19 @@ async def test_nothing_is_acknowledged_while_the_failed_tail_cannot_be_cut_off(
     assert await actions(journal) == ["before", "journal.repaired", "after"]
 
 
+async def test_nothing_is_written_before_the_cut_itself_is_on_the_disk(
+    journal: FileJournal, files: FlakyFiles
+) -> None:
+    files.fails = {"write": errno.EIO, "sync": errno.EIO}
+    with pytest.raises(JournalUnavailable):
+        await journal.append(intent("failed"))
+    files.fails = {"sync": errno.EIO}
+    before = files.calls["write"]
+    with pytest.raises(JournalUnavailable):
+        await journal.append(intent("failed too"))
+    assert files.calls["write"] == before
+
+
 async def test_a_failed_sync_is_put_on_record_once(journal: FileJournal, files: FlakyFiles) -> None:
     files.fails = {"sync": errno.EIO}
     with pytest.raises(JournalUnavailable):

@@ -145,6 +145,16 @@ def test_exchanged_epoch_files_are_found(folder: Path) -> None:
     assert {(epoch_file(1), 1), (epoch_file(2), 1)} <= places(verify_folder(folder))
 
 
+async def test_records_under_the_name_of_another_epoch_are_found(tmp_path: Path) -> None:
+    await opened(tmp_path).close()  # an epoch without records
+    journal = opened(tmp_path)
+    await journal.append(intent())
+    await journal.close()
+    (tmp_path / epoch_file(2)).replace(tmp_path / epoch_file(1))
+    (tmp_path / epoch_file(2)).touch()
+    assert "is of epoch 2, not 1" in {broken.problem for broken in verify_folder(tmp_path).breaks}
+
+
 @pytest.mark.parametrize("data", [None, b"", b"[]", b'{"epochs":[]}', b'{"epochs":{"x":{}}}'])
 def test_a_missing_or_damaged_anchor_is_found(folder: Path, data: bytes | None) -> None:
     anchor = folder / "local.heads.json"

@@ -126,6 +126,7 @@ async def test_reasons_are_codes_and_not_many() -> None:
     assert len(edge.refusals.pending) <= MAX_REASONS + 1
     assert sum(edge.refusals.pending.values()) == 1_001
     assert edge.refusals.pending[OTHER] > 900
+    assert all(reason.replace("-", "").isalnum() for reason in edge.refusals.pending)
 
 
 async def test_the_counts_are_written_every_so_often() -> None:
@@ -141,41 +142,51 @@ async def test_the_counts_are_written_every_so_often() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "reason", "route"),
+    ("method", "path", "body", "reason", "action", "target"),
     [
-        ("POST", b"/api/v1/agents", b"{}", "invalid", "POST /api/v1/agents"),
-        ("POST", b"/api/v1/agents", b"{", "invalid", "POST /api/v1/agents"),
-        ("POST", b"/api/v1/agents/x/plans", b"{", "invalid", "POST /api/v1/agents/{name}/plans"),
-        ("POST", b"/api/v1/agents", b"x" * 300_000, "too-large", "POST /api/v1/agents"),
-        ("POST", b"/api/v1/agents/", b"", "not-found", "POST (none)"),
-        ("DELETE", b"/api/v1//agents/x", b"", "not-found", "DELETE (none)"),
-        ("DELETE", b"/api/v1/agents", b"", "method-not-allowed", "DELETE /api/v1/agents"),
+        ("POST", b"/agents", b"{}", "invalid", "create", "agent:"),
+        ("POST", b"/agents", b"{", "invalid", "create", "agent:"),
+        ("POST", b"/agents/x/plans", b"{", "invalid", "plan", "agent:x"),
+        ("POST", b"/agents/x/plans", b"[" * 50, "invalid", "plan", "agent:x"),
+        ("POST", b"/agents", b"x" * 300_000, "too-large", "create", "agent:"),
+        ("POST", b"/agents/x/actions/pause", b"{}", "forbidden", "pause", "agent:x"),
+        ("POST", b"/agents/", b"", "not-found", "http.refused", "route:POST (none)"),
+        ("DELETE", b"//agents/x", b"", "not-found", "http.refused", "route:DELETE (none)"),
+        (
+            *("DELETE", b"/agents", b"", "method-not-allowed", "http.refused"),
+            "route:DELETE /api/v1/agents",
+        ),
     ],
 )
-async def test_a_change_that_the_edge_refuses_to_a_known_caller_is_one_record(
-    method: str, path: bytes, body: bytes, reason: str, route: str
+async def test_a_change_that_is_refused_to_a_known_caller_is_one_record(
+    method: str, path: bytes, body: bytes, reason: str, action: str, target: str
 ) -> None:
     edge = Edge()
     headers = [
-        (BEARER, b"Bearer alice"),
+        (BEARER, b"Bearer carol"),
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"x-request-id", b"r-1"),
     ]
-    status, _, _ = await edge.asked(method, path, headers, body)
+    status, _, _ = await edge.asked(method, b"/api/v1" + path, headers, body)
     assert 400 <= status < 500
     [entry] = edge.journal.entries
-    assert (entry.actor.username, entry.reason, entry.target.name) == ("alice", reason, route)
+    assert (entry.actor.username, entry.reason, entry.action) == ("carol", reason, action)
+    assert f"{entry.target.kind}:{entry.target.name}" == target
     assert (entry.actor.ip, entry.request_id) == ("192.0.2.7", "r-1")
     assert entry.trace_id is not None
 
 
-async def test_reads_and_what_use_cases_refuse_are_not_recorded_here() -> None:
+async def test_a_read_that_finds_nothing_is_no_record_and_one_that_is_denied_is() -> None:
     edge = Edge()
     async with edge.client("carol") as client:
         assert (await client.get("/api/v1/nothing")).status_code == 404
-        assert (await client.post("/api/v1/agents/a/actions/pause", json={})).status_code == 403
-    assert edge.journal.entries == []
+        assert (await client.get("/api/v1/agents/nobody")).status_code == 404
+        assert (await client.get("/api/v1/agents?limit=0")).status_code == 422
+        assert (await edge.asked("GET", b"/api/v1/agents//x"))[0] == 404
+        assert edge.journal.entries == []
+        assert (await client.get("/api/v1/raise/forbidden")).status_code == 403
+    assert [entry.reason for entry in edge.journal.entries] == ["forbidden"]
 
 
 async def test_a_refusal_stands_when_it_cannot_be_recorded() -> None:

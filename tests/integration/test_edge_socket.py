@@ -5,7 +5,7 @@ import resource
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import anyio
@@ -64,6 +64,15 @@ async def flood(stream: SocketStream, piece: bytes, times: int) -> int:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError):
             return sent
     return times
+
+
+async def trickle(stream: SocketStream, seconds: float) -> None:
+    """Send a byte now and then until the other side has enough."""
+    until = time.perf_counter() + seconds
+    with suppress(anyio.BrokenResourceError):
+        while time.perf_counter() < until:
+            await stream.send(b"G")
+            await anyio.sleep(0.1)
 
 
 async def answered(stream: SocketStream) -> bytes:
@@ -196,14 +205,34 @@ async def test_a_stranger_cannot_make_us_read_his_body() -> None:
 
 async def test_a_connection_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
-    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 0)
-    async with serving(Edge()) as url:
-        for said in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea"):
-            async with await connected(url) as stream:
-                await stream.send(said or b"G")
-                with anyio.fail_after(3):
-                    answer = await answered(stream)
-                assert (b"200 OK" in answer) == bool(said)
+    async with serving(Edge()) as url, await connected(url) as stream:
+        await stream.send(b"GE")
+        with anyio.fail_after(2):
+            assert await answered(stream) == b""
+
+
+async def test_a_second_request_may_not_trickle_in_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 1)
+    async with serving(Edge()) as url, await connected(url) as stream:
+        await stream.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await stream.receive()).startswith(b"HTTP/1.1 200")
+        started = time.perf_counter()
+        await trickle(stream, seconds=4)
+        assert time.perf_counter() - started < 2.5
+
+
+async def test_a_claimed_address_is_not_believed_on_a_socket_either() -> None:
+    headers = {"authorization": "Bearer alice", "x-forwarded-for": "203.0.113.9"}
+    for trusted, ip in (
+        ((), "127.0.0.1"),
+        (("192.0.2.1",), "127.0.0.1"),
+        (("127.0.0.1",), "203.0.113.9"),
+    ):
+        edge = Edge(trusted_proxies=trusted)
+        async with serving(edge) as url, httpx.AsyncClient(base_url=url) as client:
+            answer = await client.get("/api/v1/agents/sales-bot", headers=headers)
+            assert answer.json()["ip"] == ip
 
 
 async def test_one_address_cannot_hold_every_place() -> None:
@@ -267,6 +296,23 @@ async def test_a_signal_lets_requests_end_and_then_returns() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
     assert codes == [200]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_a_cancelled_server_shuts_its_app_down() -> None:
+    edge = Edge()
+    ended: list[bool] = []
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        yield
+        ended.append(True)
+
+    edge.app.router.lifespan_context = lifespan
+    async with serving(edge) as url:
+        pass
+    assert ended == [True]
+    with pytest.raises(OSError, match="connection attempts failed"):
+        await connected(url)
 
 
 async def test_an_app_that_does_not_start_is_a_clear_error() -> None:

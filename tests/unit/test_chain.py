@@ -60,6 +60,11 @@ def test_the_quick_canonical_form_is_the_one_of_rfc_8785(value: dict[str, Any]) 
     assert canonical(value) == rfc8785.dumps(value)
 
 
+def test_keys_are_sorted_as_rfc_8785_says_not_by_code_point() -> None:
+    value = {"\ue000": 1, "\U0001f600": 2}
+    assert canonical(value) == rfc8785.dumps(value)
+
+
 def test_the_hash_is_of_the_previous_hash_and_the_record_without_its_own() -> None:
     record = orjson.loads(CHAIN[1])
     found = record.pop("hash")
@@ -104,6 +109,23 @@ def test_a_flipped_bit_of_any_byte_is_reported_at_its_line(at: int) -> None:
 def test_a_deleted_line_is_reported_at_the_next_one(at: int) -> None:
     (broken,) = verify([*CHAIN[:at], *CHAIN[at + 1 :]]).breaks
     assert broken.line == at + 1
+
+
+def test_a_last_line_without_its_line_feed_is_reported() -> None:
+    (broken,) = verify([*CHAIN[:-1], CHAIN[-1][:-1]]).breaks
+    assert str(broken) == f"line {len(CHAIN)} is incomplete: its line feed is missing"
+
+
+def test_a_record_that_comes_again_is_called_out_of_order() -> None:
+    (broken,) = verify([*CHAIN[:3], CHAIN[2], *CHAIN[3:]]).breaks
+    assert str(broken) == "line 4 is out of order: record 3 where 4 was due"
+
+
+def test_an_epoch_that_begins_again_is_reported_even_if_it_is_linked() -> None:
+    last = orjson.loads(CHAIN[-1])
+    again = resealed(CHAIN[0], prev=last["hash"], ts=last["ts"])
+    (broken,) = verify([*CHAIN, again]).breaks
+    assert broken.problem == "goes back to epoch 1 after 2"
 
 
 def test_missing_records_are_named() -> None:
@@ -181,7 +203,7 @@ def test_what_is_no_record_is_reported(line: bytes) -> None:
 
 def test_numbers_that_have_no_canonical_form_are_reported() -> None:
     huge = CHAIN[0].replace(b"0.5", b"1152921504606846977")
-    deep = CHAIN[0].replace(b"0.5", b"[" * 900 + b"]" * 900)
+    deep = CHAIN[0].replace(b"0.5", b"[" * 1_000 + b"]" * 1_000)
     for line in (huge, deep):
         assert [broken.line for broken in verify([line, *CHAIN[1:]]).breaks] == [1]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from callboard.adapters.csv.findings import Findings
 from callboard.adapters.csv.limits import Limits
 from csv_files import read
 
@@ -87,6 +88,12 @@ def test_an_unclosed_quote_does_not_swallow_a_long_file(tmp_path: Path) -> None:
     limits = Limits(max_line_bytes=64 * 1024)
     found = read(tmp_path, 'a,b\n1,"x\n' + "3,4\n" * 50_000, limits)
     assert found.errors == [("unclosed-quote", 2)]
+
+
+def test_a_record_of_endless_lines_is_cut_off(tmp_path: Path) -> None:
+    limits = Limits(max_line_bytes=64 * 1024)
+    found = read(tmp_path, "a,b\n1,2\n3" + ',"\n"' * 50_000 + "\n4,5\n", limits)
+    assert found.errors == [("unclosed-quote", 3)]
 
 
 def test_a_quote_inside_an_unquoted_value_is_a_character(tmp_path: Path) -> None:
@@ -284,6 +291,20 @@ def test_issues_are_capped_with_a_summary(tmp_path: Path) -> None:
     assert len(found.errors) == 101
     assert found.errors[-2:] == [("too-few-fields", 103), ("too-few-fields", None)]
     assert found.verdict.issues[-1].message.startswith("400 more")
+
+
+def test_findings_take_no_more_memory_than_they_show() -> None:
+    findings = Findings(per_code=10)
+    for line in range(1, 1_001):
+        findings.error("bad-quote", "Wrong.", line)
+    assert len(findings._kept) == 10
+    more = findings.trial()
+    for line in range(2_000, 2_010):
+        more.error("bad-quote", "Wrong.", line)
+    findings.take(more)
+    report = findings.report()
+    assert [found["line"] for found in report] == [*range(1, 11), None]
+    assert report[-1]["message"].startswith("1,000 more")
 
 
 @pytest.mark.parametrize(

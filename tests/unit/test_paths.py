@@ -1,7 +1,7 @@
 import pytest
 
 from callboard.domain.errors import Invalid
-from callboard.domain.paths import PATH_MAX, check_folder, check_path
+from callboard.domain.paths import PART_MAX, check_folder, check_path
 
 GOOD = (
     "agents/growth/sales/agent.yaml",
@@ -71,7 +71,7 @@ BAD = (
     "README.md\n",
     f"agents/growth/{'a' * 64}/agent.yaml",
     f"agents/growth/sales/manifests/{'m' * 249}.yaml",
-    f"approvals/{'a' * PATH_MAX}.yaml",
+    f"approvals/{'a' * PART_MAX}.yaml",
 )
 
 

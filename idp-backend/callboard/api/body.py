@@ -9,7 +9,6 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
 
 from fastapi.routing import APIRoute
@@ -19,7 +18,7 @@ from starlette.responses import Response
 
 from callboard.api import state
 from callboard.api.limits import Body, Limits
-from callboard.domain.errors import CallboardError, Finding, Invalid
+from callboard.domain.errors import Finding, Invalid
 from callboard.domain.findings import pointer
 
 MAX_DIGITS: Final = 40
@@ -153,7 +152,7 @@ _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 def gated(*gates: Gate) -> Callable[[_Endpoint], _Endpoint]:
     """Have `StrictRoute` await these before the endpoint's body is read.
 
-    A gate raises `Forbidden` or `NotFound` and records the refusal itself.
+    A gate raises `Forbidden` or `NotFound`, which the edge records like every refusal.
     """
 
     def mark(endpoint: _Endpoint) -> _Endpoint:
@@ -191,15 +190,13 @@ class StrictRequest(Request):
 
     def check(self) -> None:
         """Refuse by what the headers announce. Raise `TooLarge`, or the framework's 400 or 415."""
-        with self._noted():
-            body: Body = state.of(self.scope)[state.BODY]
-            body.check()
+        body: Body = state.of(self.scope)[state.BODY]
+        body.check()
 
     async def json(self) -> Any:
         ours = state.of(self.scope)
         if state.JSON not in ours:
-            with self._noted():
-                ours[state.JSON] = await self._parsed()
+            ours[state.JSON] = await self._parsed()
         return ours[state.JSON]
 
     async def _parsed(self) -> Any:
@@ -209,14 +206,6 @@ class StrictRequest(Request):
             raise HTTPException(415)
         limits: Limits = state.of(self.scope)[state.LIMITS]
         return parse(raw, depth=limits.json_depth)
-
-    @contextmanager
-    def _noted(self) -> Iterator[None]:
-        try:
-            yield
-        except CallboardError as error:
-            state.refused(self.scope, error.code)
-            raise
 
 
 def _is_json(method: str, content_types: list[str]) -> bool:

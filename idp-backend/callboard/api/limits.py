@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callboard.api import state
 from callboard.api.asgi import HttpMiddleware
-from callboard.domain.errors import Finding, TooLarge
+from callboard.api.problems import READS
+from callboard.domain.errors import Finding, NotFound, TooLarge
 from callboard.settings import Settings
 
 _UPLOAD: Final = re.compile(r"/api/v1/datasets/[^/]+/content")
@@ -193,7 +194,8 @@ class Paths(HttpMiddleware):
 
     async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not unambiguous(scope):
-            state.refused(scope, "not-found")
+            if scope["method"] not in READS:
+                state.refused(scope, NotFound.code)
             raise HTTPException(404)
         await self.app(scope, receive, send)
 

@@ -53,10 +53,11 @@ STATUS: Final[Mapping[type[CallboardError], HTTPStatus]] = {
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+WRONG_METHOD: Final = "method-not-allowed"
 _PLAIN: Final[Mapping[int, tuple[str, str, str]]] = {
     400: ("bad-request", "The request cannot be understood", "It is not a proper HTTP request."),
     404: (NotFound.code, NotFound.title, "There is nothing at this address."),
-    405: ("method-not-allowed", "The method does not apply here", "Allow lists those that do."),
+    405: (WRONG_METHOD, "The method does not apply here", "Allow lists those that do."),
     408: ("request-timeout", "The request did not arrive in time", "The body stopped arriving."),
     413: (TooLarge.code, TooLarge.title, "The body is larger than this route takes."),
     415: (

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callboard import telemetry
 from callboard.api import state
 from callboard.api.asgi import HttpMiddleware
+from callboard.api.problems import WRONG_METHOD
 from callboard.api.templates import Templates
 from callboard.domain.audit import Target
 from callboard.usecases.refusals import Refusals
@@ -53,7 +54,7 @@ class Refused(HttpMiddleware):
             ours[state.PRINCIPAL],
             code,
             f"{scope['method'][:16]} {self._templates.of(scope) or '(none)'}",
-            about=_about(scope),
+            about=None if code == WRONG_METHOD else _about(scope),
             request_id=ours.get(state.REQUEST_ID),
             trace_id=telemetry.trace_id(),
         )

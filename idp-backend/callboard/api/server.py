@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
+import anyio
 import h11
 import uvicorn
 import uvloop
@@ -44,9 +45,9 @@ async def serve(
     settings: Settings,
     ready: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then let requests end; `ready` gets the URL that answers.
+    """Serve until a signal or until cancelled, then let requests end and the app shut down.
 
-    Port 0 takes a free one. Raise `NotServing`.
+    `ready` gets the URL once it answers; port 0 takes a free one. Raise `NotServing`.
     """
     listening = _bind(host, port)
     url = _url(listening)
@@ -68,12 +69,23 @@ async def serve(
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     server = _Server(config, lambda: ready(url))
+
+    async def serving() -> None:
+        try:
+            await server.serve([listening])
+        except SystemExit:  # how uvicorn says it; a task must not end by it
+            raise NotServing(f"the app at {url} did not start; the log says why") from None
+        finally:
+            listening.close()
+
+    task = asyncio.create_task(serving())
     try:
-        await server.serve([listening])
-    except SystemExit:
-        raise NotServing(f"the application at {url} did not start; the log says why") from None
-    finally:
-        listening.close()
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        with anyio.CancelScope(shield=True):
+            await task
+        raise
 
 
 def run(

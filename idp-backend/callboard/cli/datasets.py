@@ -13,7 +13,7 @@ from callboard.cli.client import Client, segment
 from callboard.cli.failure import Failure
 from callboard.cli.following import follow
 from callboard.cli.options import Change, changing, printed, served
-from callboard.cli.output import Output, emit
+from callboard.cli.output import Output, Sheet, emit
 from callboard.cli.text import plural, size
 
 _CHUNK: Final = 256 * 1024
@@ -74,9 +74,14 @@ def add(
     path = f"/datasets/{segment(name)}"
     bytes_ = file.stat().st_size
     if change.dry_run:
-        click.echo(f"would store {file.name} ({size(bytes_)}) as the dataset {name}", err=True)
-        known = [each["name"] for each in _all(client)]
-        click.echo("as a new version" if name in known else "as a new dataset", err=True)
+        known = name in (each["name"] for each in client.get("/datasets", limit=200)["items"])
+        would = {"name": name, "file": str(file), "bytes": bytes_, "newVersion": known}
+        facts = (
+            ("would store", file),
+            ("size", size(bytes_)),
+            ("as", f"a new version of {name}" if known else f"a new dataset {name}"),
+        )
+        emit(output, would, Sheet(facts))
         return
     answer = client.ask(
         "PUT",
@@ -115,8 +120,3 @@ def _pieces(file: Path) -> Iterator[bytes]:
     with file.open("rb") as opened:
         while piece := opened.read(_CHUNK):
             yield piece
-
-
-def _all(client: Client) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = client.get("/datasets", limit=200)["items"]
-    return found

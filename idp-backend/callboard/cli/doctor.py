@@ -26,6 +26,8 @@ from callboard.cli.setup import home_of, settings_of
 if TYPE_CHECKING:
     from callboard.settings import Settings
 
+_SHOWN: Final = 40
+"""Characters of a default in a table."""
 OLDEST_GIT: Final = (2, 36)
 """The first that knows `core.fsync`, without which a push may not be on disk."""
 
@@ -92,7 +94,9 @@ def _git() -> Check:
         [program, "version"], capture_output=True, text=True, check=False, timeout=10
     ).stdout.strip()
     numbers = re.search(r"(\d+)\.(\d+)", said)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_GIT:
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < _SHOWN: Final = 40
+"""Characters of a default in a table."""
+OLDEST_GIT:
         return Check("git", "fail", said or "git does not run", "install git 2.36 or newer")
     return Check("git", "ok", said)
 
@@ -175,7 +179,7 @@ def _settings_listing(rows: list[dict[str, str]]) -> Listing:
     return Listing(
         (
             Column("setting", lambda s: s["name"], keep=True),
-            Column("default", lambda s: s["default"]),
+            Column("default", lambda s: textwrap.shorten(s["default"], _SHOWN, placeholder=" …")),
             Column("meaning", lambda s: s["meaning"]),
         ),
         rows,

@@ -33,11 +33,20 @@ class Refused(Failure):
         self.problem = problem
         self.code = str(problem.get("code", ""))
         said = [str(problem[part]).rstrip(".") for part in ("title", "detail") if problem.get(part)]
+        if len(said) > 1 and _repeats(problem):
+            del said[1]
         super().__init__(
             f"{': '.join(said) or 'refused'} ({status} {self.code})".rstrip(),
             details=[*_findings(problem), *_facts(problem)],
             hints=hints,
         )
+
+
+def _repeats(problem: Mapping[str, Any]) -> bool:
+    """Whether the detail says nothing but what is listed below it."""
+    errors = [error for error in problem.get("errors") or () if isinstance(error, dict)]
+    detail = str(problem.get("detail"))
+    return bool(errors) and all(str(error.get("message", "")) in detail for error in errors)
 
 
 def _findings(problem: Mapping[str, Any]) -> Iterator[str]:

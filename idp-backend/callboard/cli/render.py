@@ -48,7 +48,7 @@ def command(spec: Path, dataset_profile: Path | None, output: Output) -> None:
         manifests = render(agent, profile, site).manifests
     except Invalid as error:
         details = [f"{f.pointer or '(all)'}  {f.message}" for f in error.findings]
-        raise Failure(f"{spec}: {error.detail}", details=details) from None
+        raise Failure(f"{spec} is not valid", details=details or [error.detail]) from None
     if output == "yaml":
         for manifest in manifests:
             click.echo(f"---\n{to_yaml(manifest)}", nl=False)

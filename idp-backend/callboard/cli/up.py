@@ -44,6 +44,9 @@ def command(data_dir: Path | None, host: str, port: int, log_level: str) -> None
         raise click.UsageError(f"--log-level {log_level} is none") from None
     try:
         _run(settings, host, port)
+    except OSError as error:
+        where = error.filename or settings.data_dir
+        raise Failure(f"{where} cannot be used: {error.strerror}") from None
     except NotServing as error:
         raise Failure(
             str(error), hints=["take another: --port N, or --port 0 for a free one"]
@@ -64,16 +67,22 @@ async def _serve(settings: "Settings", host: str, port: int) -> None:
     from callboard.bootstrap import connected, running
 
     issuer, port = _issuer(settings, host, port)
+    failed: Exception | None = None
     async with connected(settings, issuer=issuer) as platform, running(platform):
         app = create_app(platform, extra=routes(issuer) if issuer else None)
         _introduce(settings)
-        await serve(
-            app,
-            host=host,
-            port=port,
-            settings=settings,
-            ready=lambda url: _ready(app, settings, url),
-        )
+        try:
+            await serve(
+                app,
+                host=host,
+                port=port,
+                settings=settings,
+                ready=lambda url: _ready(app, settings, url),
+            )
+        except Exception as error:  # noqa: BLE001 - the platform's task group would wrap it
+            failed = error
+    if failed is not None:
+        raise failed
 
 
 def _issuer(settings: "Settings", host: str, port: int) -> "tuple[LocalIssuer | None, int]":

@@ -10,9 +10,9 @@ from typing import Final
 
 from callboard.domain.errors import Finding, Invalid
 
-PATH_MAX: Final = 400
-"""Characters; the longest form takes 6 + 1 + 63 + 1 + 63 + 11 + 253."""
-_PART_MAX: Final = 253
+PART_MAX: Final = 253
+"""Characters between two `/`; the forms bound how many of these there are."""
+_SHOWN_MAX: Final = 120
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _AGENT: Final = rf"agents/{_LABEL}/{_LABEL}"
@@ -34,9 +34,8 @@ def check_path(path: str) -> None:
     """Raise `Invalid` unless a file of this path (from the root) may be in the repository."""
     # fullmatch, because `$` would let a trailing newline through.
     if (
-        len(path) > PATH_MAX
-        or ".." in path
-        or any(len(part) > _PART_MAX for part in path.split("/"))
+        ".." in path
+        or any(len(part) > PART_MAX for part in path.split("/"))
         or not any(form.fullmatch(path) for form in _FORMS)
     ):
         raise _refused(path, "a file")
@@ -53,9 +52,9 @@ def check_folder(path: str) -> None:
 
 
 def _refused(path: str, what: str) -> Invalid:
-    shown = ascii(path[:PATH_MAX])
+    shown = ascii(path[:_SHOWN_MAX])
     return Invalid(
         f"{shown} is not the path of {what} of the delivery repository.",
-        Finding("", "is not of the generated names' form", code="path", limit=PATH_MAX),
+        Finding("", "is not of the generated names' form", code="path", limit=PART_MAX),
         path=shown,
     )

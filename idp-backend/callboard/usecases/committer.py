@@ -17,6 +17,7 @@ from loguru import logger
 
 from callboard.domain.errors import (
     CallboardError,
+    InProgress,
     JournalUnavailable,
     OutcomeUnknown,
     ReadOnly,
@@ -58,6 +59,8 @@ class _Built:
     landed: dict[str, Landed] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
     written: dict[str, Written] = field(default_factory=dict)
+    keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Idempotency keys of this very push, which history does not know yet → operation."""
 
 
 class CurrentPrincipal(Protocol):
@@ -236,7 +239,13 @@ class Committer:
         if landed := self._landed(submission):
             built.landed[id_] = landed
             return
+        scope = (submission.principal.subject, submission.change.key or "")
+        if scope in built.keys:
+            first = built.keys[scope]
+            raise InProgress(f"The same request is operation {first}", operation=first)
         written = submission.change.write(world, built.draft, principal)
+        if submission.change.key:
+            built.keys[scope] = id_
         built.commits[id_] = built.draft.commit(self._message(submission, written))
         built.written[id_] = written
         self._reached("building")

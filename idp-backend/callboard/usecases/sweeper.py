@@ -54,14 +54,14 @@ async def sweep(platform: Platform) -> None:
     await asyncio.gather(*(submission.done.wait() for submission in submissions))
     await platform.approvals.sweep()
     await platform.outcomes.settle()
-    _stall(platform)
+    stall(platform)
 
 
 def _done(platform: Platform, key: str) -> bool:
     return platform.state.memory.answered("system:callboard", key, None) is not None
 
 
-def _stall(platform: Platform) -> None:
+def stall(platform: Platform) -> None:
     """Operations past their deadline say so; one that still gets through moves on from there."""
     deadline = timedelta(seconds=platform.settings.operation_deadline_seconds)
     for operation in platform.operations.unfinished():

@@ -1,5 +1,6 @@
 """DuckDB reads every row of a table in the standard style and tells what is in its columns."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -63,6 +64,7 @@ class Profiler:
 
     def __init__(self, fd: int, width: int, limits: Limits) -> None:
         path = f"/dev/fd/{fd}"
+        self._fd = fd
         self._width = width
         self._db = duckdb.connect(
             config={
@@ -166,6 +168,7 @@ class Profiler:
         return self._fetch(f"SELECT {', '.join(('count(*)', *terms))} FROM {self._source}")  # noqa: S608
 
     def _fetch(self, query: Sql) -> list[Any]:
+        os.lseek(self._fd, 0, os.SEEK_SET)  # where /dev/fd shares the position (not on Linux)
         try:
             row = self._db.execute(query).fetchone()
         except duckdb.OutOfMemoryException as error:

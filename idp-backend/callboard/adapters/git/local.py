@@ -55,7 +55,10 @@ class LocalFolder:
         self._durable, self._patience = durable, patience
 
     def tip(self, branch: str) -> str | None:
-        return self.store.reference(head(branch))
+        found = self.store.reference(head(branch))
+        if found is None and not (self.folder / "HEAD").is_file():
+            raise Unavailable(f"The Git repository {self.folder} is gone.", retry_after=5)
+        return found
 
     def tips(self, prefix: str) -> Mapping[str, str]:
         found = self.store.references(HEADS + prefix)

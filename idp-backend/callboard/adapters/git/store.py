@@ -124,33 +124,27 @@ class Store:
     def _read(self, oid: str, kind: int) -> bytes:
         if not is_id(oid):
             raise Missing(oid)
-        for fresh in (False, True):
-            # libgit2 looks again for new packs by itself, but not past one that a repack has
-            # taken away under its hands.
-            try:
-                found, body = self._repository(fresh=fresh).read(oid)
-            except KeyError:
-                continue
-            except (pygit2.GitError, ValueError, OSError) as error:
-                if fresh:
-                    raise self._unreadable(error) from error
-                continue
-            if found != kind:
-                raise Missing(oid)
-            return bytes(body)
-        raise Missing(oid)
+        try:
+            # On a miss libgit2 itself looks for packs that others have written since.
+            found, body = self._repository().read(oid)
+        except KeyError:
+            raise Missing(oid) from None
+        except (pygit2.GitError, ValueError, OSError) as error:
+            raise self._unreadable(error) from error
+        if found != kind:
+            raise Missing(oid)
+        return bytes(body)
 
-    def _repository(self, *, fresh: bool = False) -> pygit2.Repository:
-        handle = None if fresh else self._handle
+    def _repository(self) -> pygit2.Repository:
+        handle = self._handle
         if handle is None:
-            try:
-                handle = pygit2.Repository(
-                    str(self._folder), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE
-                )
-            except (pygit2.GitError, OSError) as error:
-                raise self._unreadable(error) from error
             with self._open:
-                self._handle = handle
+                try:
+                    handle = self._handle = self._handle or pygit2.Repository(
+                        str(self._folder), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE
+                    )
+                except (pygit2.GitError, OSError) as error:
+                    raise self._unreadable(error) from error
         return handle
 
     def _unreadable(self, error: Exception) -> Unavailable:

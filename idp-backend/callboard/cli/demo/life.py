@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from callboard.cli.demo.stage import DidNotHold, Stage
+from callboard.cli.demo.stage import DidNotHold, Stage, sections
 
 AGENT: Final = "analyst"
 NEIGHBOUR: Final = "analyst-eu"
@@ -15,7 +15,7 @@ def plan(stage: Stage) -> None:
     ran = stage.run("agents", "plan", AGENT, *_spec(stage), "--diff")
     if ran.code != 0:
         raise DidNotHold("the plan is valid", ran.text)
-    sheet, files, first, *_ = _sections(ran.out)
+    sheet, files, first, *_ = sections(ran.out)
     stage.narrator.output(sheet)
     stage.narrator.output(files, most=5, of="file")
     stage.narrator.output(first, most=11)
@@ -109,14 +109,3 @@ def _replicas(stage: Stage) -> list[str]:
         for line in text.splitlines()
         if line.startswith("  replicas: ")
     ]
-
-
-def _sections(lines: list[str]) -> list[list[str]]:
-    """The parts of an output that empty lines separate."""
-    parts: list[list[str]] = [[]]
-    for line in lines:
-        if line:
-            parts[-1].append(line)
-        elif parts[-1]:
-            parts.append([])
-    return parts

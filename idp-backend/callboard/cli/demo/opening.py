@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from callboard.cli.datasets import label_of
-from callboard.cli.demo.stage import DidNotHold, Stage
+from callboard.cli.demo.stage import DidNotHold, Stage, sections
 
 USER = "alice"
 OTHERS = ("erin", "root")
@@ -41,7 +41,8 @@ def choose(stage: Stage) -> None:
         known = {each["name"] for each in stage.get("/datasets", limit="200")["items"]}
         name = f"my-{name}"[:63].rstrip("-") if name in known else name
         ran = stage.run("datasets", "add", str(stage.csv), "--name", name)
-        stage.narrator.output(ran.out, most=24)
+        for part in sections(ran.out):  # facts, columns, issues: a wide file has many of them
+            stage.narrator.output(part)
         if ran.code != 0:
             claim = f"{stage.csv.name} is a CSV file that an agent can answer from"
             raise DidNotHold(claim, "\n".join(ran.err))

@@ -227,6 +227,17 @@ class Stage:
         return {**kept, "PYTHONPATH": path, "PYTHONUTF8": "1"}
 
 
+def sections(lines: Sequence[str]) -> list[list[str]]:
+    """The parts of an output that empty lines separate."""
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if line:
+            parts[-1].append(line)
+        elif parts[-1]:
+            parts.append([])
+    return parts
+
+
 def _program() -> list[str]:
     """The program itself; -P: a file lying in the current folder must not stand in for a module."""
     return [sys.executable, "-P", "-m", "callboard.cli.main"]

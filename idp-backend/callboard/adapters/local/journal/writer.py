@@ -78,7 +78,6 @@ class Writer:
     def write(self, batch: Sequence[Waiting]) -> Sequence[AuditRecord | Exception]:
         """Durable records in order, or for each the `JournalUnavailable` to raise."""
         try:
-            self._log.mend()
             return self._write(batch)
         except OSError as error:
             if is_full(error) and any(not waiting.is_ordinary for waiting in batch):
