@@ -28,14 +28,22 @@ class Said:
 def call(*arguments: str, **environment: str) -> Said:
     """One command line in this process; no `CALLBOARD_…` but those given."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n") for _ in range(2))
     with (
         patch.dict(os.environ, {**clean, **environment}, clear=True),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        code = run(arguments)
-    return Said(code, out.getvalue(), err.getvalue())
+        try:
+            code = run(arguments)
+        except SystemExit as ended:  # click's completion ends the process itself
+            code = int(ended.code or 0)
+    return Said(code, *(_read(stream) for stream in (out, err)))
+
+
+def _read(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """What the command line makes of servers that lose answers, refuse, or are somebody else."""
 
+import json
+from typing import Any
+
 import pytest
 
 from callboard.cli import client
 from clis import Asked, Double, Reply, Said, call, double, problem
 
-OPERATION = {
+OPERATION: dict[str, Any] = {
     "id": "local-1",
     "action": "pause",
     "agent": "a1",
@@ -108,7 +111,9 @@ def test_an_operation_that_ended_badly_is_a_failure(state: str) -> None:
 
 def test_waiting_follows_the_events_to_the_final_state_and_survives_a_broken_stream() -> None:
     accepted = {**OPERATION, "state": "Accepted", "final": False}
-    streams = iter([Reply(lost=True), event(accepted), event({**OPERATION, "steps": [1, 2]})])
+    streams = iter(
+        [Reply(lost=True), event(accepted), event({**OPERATION, "steps": OPERATION["steps"] * 2})]
+    )
 
     def answers(asked: Asked) -> Reply:
         if asked.path.endswith("/events"):
@@ -123,8 +128,6 @@ def test_waiting_follows_the_events_to_the_final_state_and_survives_a_broken_str
 
 
 def event(operation: object) -> Reply:
-    import json
-
     body = f"id: 1\nevent: operation\ndata: {json.dumps(operation)}\n\n".encode()
     return Reply(body, 200, {"content-type": "text/event-stream"})
 
@@ -254,4 +257,4 @@ def test_completion_is_silent_when_the_server_is_away() -> None:
         COMP_WORDS="callboard agents show ",
         COMP_CWORD="3",
     )
-    assert (said.out, said.err) == ("", "")
+    assert (said.out.strip(), said.err) == ("", "")

@@ -94,9 +94,7 @@ def _git() -> Check:
         [program, "version"], capture_output=True, text=True, check=False, timeout=10
     ).stdout.strip()
     numbers = re.search(r"(\d+)\.(\d+)", said)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < _SHOWN: Final = 40
-"""Characters of a default in a table."""
-OLDEST_GIT:
+    if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_GIT:
         return Check("git", "fail", said or "git does not run", "install git 2.36 or newer")
     return Check("git", "ok", said)
 

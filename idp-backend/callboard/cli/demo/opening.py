@@ -9,6 +9,8 @@ from callboard.cli.demo.stage import DidNotHold, Stage, sections
 USER = "alice"
 OTHERS = ("erin", "root")
 _READ_WITHIN = 20.0
+_WANTED = 2
+"""One to begin with and one to swap to."""
 
 
 def serve(stage: Stage) -> None:
@@ -35,10 +37,10 @@ def sign_in(stage: Stage) -> None:
 
 
 def choose(stage: Stage) -> None:
-    legal = _legal(stage, 2)
+    legal = _legal(stage)
     if stage.csv is not None:
         name = label_of(stage.csv)
-        known = {each["name"] for each in stage.get("/datasets", limit="200")["items"]}
+        known = {each["name"] for each in _listed(stage)}
         name = f"my-{name}"[:63].rstrip("-") if name in known else name
         ran = stage.run("datasets", "add", str(stage.csv), "--name", name)
         for part in sections(ran.out):  # facts, columns, issues: a wide file has many of them
@@ -57,24 +59,24 @@ def choose(stage: Stage) -> None:
 
 def _foreign(stage: Stage) -> Callable[[str], bool]:
     """Whether a dataset is another team's or the platform's."""
-    owned = stage.get("/datasets", limit="200")["items"]
-    own = {each["name"] for each in owned if each.get("owner") == stage.facts["team"]}
+    own = {each["name"] for each in _listed(stage) if each.get("owner") == stage.facts["team"]}
     return lambda name: name not in own
 
 
-def _legal(stage: Stage, count: int) -> list[str]:
-    """The datasets that a new agent may use, once as many are read and recorded."""
+def _legal(stage: Stage) -> list[str]:
+    """The datasets that a new agent may use, once all that lie there are read and recorded."""
     deadline = time.monotonic() + _READ_WITHIN
     while True:
         form = stage.get("/forms/create-agent")
         legal: list[str] = form["schema"]["properties"]["dataset"].get("enum", [])
-        waiting = [
-            each["name"]
-            for each in stage.get("/datasets", limit="200")["items"]
-            if each["state"] == "Validating"
-        ]
-        if len(legal) >= count and not waiting:
+        lying = {each["name"] for each in _listed(stage)}
+        if len(legal) >= _WANTED and lying <= set(legal):
             return legal
         if time.monotonic() > deadline:
-            raise DidNotHold(f"{count} datasets are read and recorded", ", ".join(legal))
+            raise DidNotHold("all samples are read and recorded", ", ".join(legal))
         time.sleep(0.1)
+
+
+def _listed(stage: Stage) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = stage.get("/datasets", limit="200")["items"]
+    return found
