@@ -373,12 +373,14 @@ async def test_a_commit_writes_only_the_folders_on_its_path(repository: GitRepos
         draft.replace(f"agents/team-{number % 10}/agent-{number}", manifests(str(number)))
     draft.commit(message())
     draft = repository.draft(await repository.publish(draft))
-    files = dict(manifests("42"))
-    files["manifests/deployment.yaml"] = b"kind: Changed\n"
-    draft.replace("agents/team-2/agent-42", files)
+    draft.replace("agents/team-2/agent-42", {**manifests("42"), "agent.yaml": b"changed"})
     draft.commit(message())
-    assert draft.objects == 7, "one blob, five folders, one commit"
-    assert draft.size < 2_000
+    assert draft.objects == 6, "one blob, four folders, one commit"
+    deeper = {**manifests("43"), "manifests/deployment.yaml": b"changed, too"}
+    draft.replace("agents/team-3/agent-43", deeper)
+    draft.commit(message())
+    assert draft.objects == 6 + 7, "one blob, five folders, one commit"
+    assert draft.size < 4_000
 
 
 async def test_a_file_gives_way_to_a_folder_of_its_name_and_back(

@@ -346,7 +346,7 @@ def test_every_setting_is_listed_with_its_meaning() -> None:
     listed = call("doctor", "--settings", "-o", "json").json
     about = {setting["name"]: setting for setting in listed}
     assert about["CALLBOARD_DATA_DIR"]["default"] == ".callboard"
-    assert "SIGKILL" in about["CALLBOARD_FAIL_POINT"]["meaning"]
+    assert "Kill this process" in about["CALLBOARD_FAIL_POINT"]["meaning"]
     assert "CALLBOARD_SERVER" in about
 
 

@@ -82,20 +82,26 @@ class Client:
         return self._understood(self._patiently(send) if again else self._once(send))
 
     @contextmanager
-    def events(self, path: str) -> Iterator[Iterator[dict[str, Any]]]:
-        """The JSON data of server-sent events, until the server ends the stream."""
+    def events(self, path: str, *, seconds: float) -> Iterator[Iterator[dict[str, Any] | None]]:
+        """The JSON data of server-sent events, until the server ends the stream.
+
+        None stands for a sign of life between two events. Raise `Failure` when the stream breaks
+        or is silent for so many seconds.
+        """
         import httpx
 
         headers = {"accept": "text/event-stream"}
+        wait = httpx.Timeout(seconds, connect=5)
         try:
-            with self._http().stream("GET", f"{API}{path}", headers=headers) as response:
+            with self._http().stream(
+                "GET", f"{API}{path}", headers=headers, timeout=wait
+            ) as response:
                 if response.status_code != 200:
                     response.read()
                     self._understood(response)
                 yield (
-                    json.loads(each.removeprefix("data: "))
+                    json.loads(each.removeprefix("data: ")) if each.startswith("data: ") else None
                     for each in response.iter_lines()
-                    if each.startswith("data: ")
                 )
         except httpx.TransportError as error:
             raise self._away(error) from None

@@ -47,23 +47,23 @@ def _states(
     """Each new state until the last or the deadline; a broken stream is taken up again."""
     seen = len(operation.get("steps") or ())
     path = f"/operations/{segment(str(operation['id']))}"
-    while time.monotonic() < deadline:
+    while (left := deadline - time.monotonic()) > 0:
         try:
-            with client.events(f"{path}/events") as states:
+            with client.events(f"{path}/events", seconds=left) as states:
                 for state in states:
-                    if len(state.get("steps") or ()) > seen or state.get("final"):
+                    if state and (len(state.get("steps") or ()) > seen or state.get("final")):
                         seen = len(state.get("steps") or ())
                         yield state
-                    if state.get("final"):
-                        return
-                    if time.monotonic() >= deadline:
+                    if time.monotonic() >= deadline or (state and state.get("final")):
                         return
         except Refused:
             raise
         except Failure:
-            time.sleep(_PAUSE)  # the server went away for a moment; the stream begins anew
+            time.sleep(
+                min(_PAUSE, left)
+            )  # the server went away for a moment; the stream begins anew
         else:
-            time.sleep(_PAUSE / 10)
+            time.sleep(min(_PAUSE / 10, left))
 
 
 def _says(operation: Mapping[str, Any]) -> str:

@@ -20,9 +20,7 @@ async def arrive(
     await platform.journal.append(_entry(principal, "board.sign-in", how, request_id))
 
 
-async def leave(
-    platform: Platform, principal: Principal, *, request_id: str | None = None
-) -> None:
+async def leave(platform: Platform, principal: Principal, *, request_id: str | None = None) -> None:
     """Record a sign-out; whoever wants to leave may, whatever becomes of the record."""
     try:
         await platform.journal.append(_entry(principal, "board.sign-out", None, request_id))
@@ -30,9 +28,7 @@ async def leave(
         logger.warning("a sign-out is not on the trail: {}", error.detail)
 
 
-def _entry(
-    principal: Principal, action: str, reason: str | None, request_id: str | None
-) -> Entry:
+def _entry(principal: Principal, action: str, reason: str | None, request_id: str | None) -> Entry:
     return Entry(
         phase=Phase.OUTCOME,
         actor=actor_of(principal),

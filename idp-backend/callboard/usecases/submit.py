@@ -9,6 +9,7 @@ from callboard.domain.errors import PlanStale, ReadOnly
 from callboard.domain.identity import Principal
 from callboard.domain.operation import Operation, OperationState, Step
 from callboard.domain.plan import Plan
+from callboard.telemetry import SpanName
 from callboard.usecases.changes import AgentChange
 from callboard.usecases.decide import Decision
 from callboard.usecases.entries import actor_of, agent_target, denied
@@ -147,10 +148,11 @@ async def _accept(
 async def _decide(
     platform: Platform, principal: Principal, request: Request
 ) -> tuple[Decision, View]:
-    view = await platform.state.look()
-    loaded = await platform.decider.load(request, view)
-    world = World(view, view.snapshot)
-    return platform.decider.decide(world, request, principal, loaded), view
+    with platform.telemetry.span(SpanName.PLAN, action=request.action):
+        view = await platform.state.look()
+        loaded = await platform.decider.load(request, view)
+        world = World(view, view.snapshot)
+        return platform.decider.decide(world, request, principal, loaded), view
 
 
 def _request(

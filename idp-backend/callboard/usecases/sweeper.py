@@ -7,6 +7,7 @@ is safe to do twice.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from loguru import logger
@@ -24,7 +25,7 @@ async def run(platform: Platform) -> None:
     """Until cancelled; a failure is logged and the next round tries again."""
     await asyncio.gather(
         _every(platform.settings.sweep_seconds, "sweep", lambda: sweep(platform)),
-        _every(platform.settings.scan_seconds, "scan", lambda: scan(platform)),
+        _every(platform.settings.scan_seconds, "scan", lambda: _scan_soon(platform)),
     )
 
 
@@ -73,6 +74,15 @@ def stall(platform: Platform) -> None:
                 "it was accepted but could not be committed in time; "
                 "see /readyz for the part that does not answer",
             )
+
+
+async def _scan_soon(platform: Platform) -> None:
+    """Record what is known now, and at once what is being read, if that does not take long."""
+    await scan(platform)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(platform.settings.scan_seconds):
+            await platform.datasets.settled()
+    await scan(platform)
 
 
 async def scan(platform: Platform) -> list[str]:

@@ -97,5 +97,3 @@ async def _last_change(platform: Platform, visitor: Visitor, name: str) -> list[
         return await agents.diff(platform, visitor.principal, name, None, None)
     except CallboardError:
         return []
-
-

@@ -1,5 +1,7 @@
-"""The board's two cookies. Over https their names begin with `__Host-`, so that no other host's
-page can put one in their place."""
+"""The board's two cookies.
+
+Over https their names begin with `__Host-`, so that no other host can put one in their place.
+"""
 
 from datetime import timedelta
 from typing import Final, Literal

@@ -19,7 +19,7 @@ from callboard.usecases.platform import Platform
 VISITOR = "visitor"
 
 
-class NotSignedIn(Exception):  # noqa: N818
+class NotSignedIn(Exception):
     """Whoever asks has no session; they are shown the way to the sign-in page."""
 
 

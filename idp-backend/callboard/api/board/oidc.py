@@ -76,6 +76,11 @@ class Provider:
         self._endpoints: Mapping[str, Any] = {}
         self._read_at: datetime | None = None
 
+    @property
+    def name(self) -> str:
+        """How people know it: its host."""
+        return httpx.URL(self._issuer).host
+
     async def authorization(self, flow: Flow, redirect_uri: str) -> str:
         """Where to send the browser. Raise `Unavailable`."""
         query = {
@@ -191,7 +196,7 @@ class Provider:
                 async for piece in response.aiter_bytes():
                     body += piece
                     if len(body) > MAX_DOCUMENT:
-                        raise ValueError("the issuer's answer is too long")  # noqa: TRY301
+                        raise ValueError("the issuer's answer is too long")
                 status = response.status_code
                 return status, read_object(bytes(body)) if body else {}
         except _FAILURES:

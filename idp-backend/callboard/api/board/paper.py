@@ -21,6 +21,7 @@ import callboard
 from callboard.api import state
 from callboard.api.board import unified
 from callboard.api.board.desk import VISITOR, Desk
+from callboard.api.board.tones import standing, tone
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
@@ -58,19 +59,21 @@ def asset(name: str) -> bytes:
     return (resources.files("callboard.api.board") / "static" / name).read_bytes()
 
 
-def page(
-    request: Request, template: str, *, status: int = 200, **context: Any
-) -> HTMLResponse:
+def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """The template as a page, for whoever `state` says is at the board."""
     desk = Desk.of(request.app)
-    text = _environment().get_template(template).render(
-        visitor=state.of(request.scope).get(VISITOR),
-        now=desk.platform.now(),
-        embedded=desk.platform.embedded,
-        read_only=desk.platform.state.read_only,
-        version=callboard.__version__,
-        path=request.url.path,
-        **context,
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            visitor=state.of(request.scope).get(VISITOR),
+            now=desk.platform.now(),
+            embedded=desk.platform.embedded,
+            read_only=desk.platform.state.read_only,
+            version=callboard.__version__,
+            path=request.url.path,
+            **context,
+        )
     )
     return HTMLResponse(text, status, headers=_HEADERS)
 
@@ -129,7 +132,7 @@ def _percent(ratio: float) -> str:
 def _change(before: str | None, after: str | None) -> str:
     """The difference of two amounts, with its sign."""
     by = Decimal(after or 0) - Decimal(before or 0)
-    return f"{'+' if by >= 0 else '−'}${abs(by)}"
+    return f"{'+' if by >= 0 else '\u2212'}${abs(by)}"
 
 
 def _json(value: object) -> str:
@@ -174,6 +177,8 @@ def _environment() -> Environment:
     environment.globals.update(
         link=_link,
         change=_change,
+        tone=tone,
+        standing=standing,
         asset={
             name: f"/board/static/{name}?v={hashlib.sha256(asset(name)).hexdigest()[:12]}"
             for name in ASSETS
