@@ -34,6 +34,7 @@ _HIDDEN: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffc\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_MINUS: Final = "\u2212"
 _HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cache-Control": "no-store",
@@ -132,7 +133,8 @@ def _percent(ratio: float) -> str:
 def _change(before: str | None, after: str | None) -> str:
     """The difference of two amounts, with its sign."""
     by = Decimal(after or 0) - Decimal(before or 0)
-    return f"{'+' if by >= 0 else '\u2212'}${abs(by)}"
+    sign = "+" if by >= 0 else _MINUS
+    return f"{sign}${abs(by)}"
 
 
 def _json(value: object) -> str:

@@ -24,7 +24,7 @@ MOST_EACH: Final = 20
 
 @dataclass(slots=True)
 class Session:
-    """`csrf` goes into every form of it; `refresh` is the issuer's refresh token, if there is one."""
+    """`csrf` goes into every form of it; `refresh` is the issuer's refresh token, if any."""
 
     principal: Principal
     ends: datetime
