@@ -29,6 +29,7 @@ from callboard.samples import copy_samples
 from callboard.settings import Settings
 from callboard.telemetry import Telemetry
 from callboard.usecases import gauges, settle, sweeper
+from callboard.usecases.approval_records import Records
 from callboard.usecases.approvals import Approvals
 from callboard.usecases.catalog import Catalog
 from callboard.usecases.changes import Decider
@@ -117,13 +118,12 @@ async def connected(
             reached=_fail_point(settings.fail_point),
         )
         approvals = Approvals(
-            git=git,
+            records=Records(git, seal, now),
             journal=journal,
             operations=operations,
             committer=committer,
             decider=decider,
             site=site,
-            seal=seal,
             now=now,
         )
         platform = Platform(

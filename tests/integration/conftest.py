@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from platforms import Stage
 from platforms import stage as set_the_stage
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from platforms import SPEC, Stage
 
+from platforms import SPEC, Stage
 
 # --- datasets
 
@@ -55,7 +55,9 @@ async def test_another_teams_dataset_is_not_ones_own_to_replace(stage: Stage) ->
     await stage.alice.put("/api/v1/datasets/trees/content", content=b"a,b\n1,2\n")
     answer = await stage.erin.put("/api/v1/datasets/trees/content", content=b"a,b\n3,4\n")
     assert answer.status_code == 403
-    assert (await stage.carol.put("/api/v1/datasets/x/content", content=b"a\n1\n")).status_code == 403
+    assert (
+        await stage.carol.put("/api/v1/datasets/x/content", content=b"a\n1\n")
+    ).status_code == 403
 
 
 async def test_a_restricted_dataset_exists_only_for_its_team(stage: Stage) -> None:
@@ -182,7 +184,9 @@ async def test_forms_offer_what_is_legal_now_with_present_values(stage: Stage) -
 
 async def test_the_menu_says_what_can_be_done_and_why_not(stage: Stage) -> None:
     await stage.create()
-    menu = {a["name"]: a for a in (await stage.alice.get("/api/v1/agents/sales-bot/actions")).json()}
+    menu = {
+        a["name"]: a for a in (await stage.alice.get("/api/v1/agents/sales-bot/actions")).json()
+    }
     assert menu["pause"]["allowed"] is True
     assert menu["resume"]["allowed"] is False
     assert menu["resume"]["reason"]
@@ -225,4 +229,6 @@ async def test_metrics_count_what_happened(stage: Stage) -> None:
     text = (await stage.client().get("/metrics")).text
     assert 'callboard_actions_total{action="create",outcome="committed"} 1.0' in text
     assert 'callboard_agents{state="committed"} 1.0' in text
-    assert 'callboard_agent_budget_usd{agent_name="sales-bot",namespace="agent-sales-bot"} 5.0' in text
+    assert (
+        'callboard_agent_budget_usd{agent_name="sales-bot",namespace="agent-sales-bot"} 5.0' in text
+    )

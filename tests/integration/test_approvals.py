@@ -5,6 +5,7 @@ import subprocess
 from typing import Any
 
 import pytest
+
 from platforms import Stage
 
 
@@ -80,6 +81,8 @@ async def test_one_rejection_ends_it(asked: Stage) -> None:
     ended = (await asked.alice.get(f"/api/v1/operations/{operation}")).json()
     assert (ended["state"], ended["final"]) == ("Denied", True)
     assert (await review(asked, approval, "root")).status_code == 409
+    last = [r for r in asked.records() if r.get("operation") == operation][-1]
+    assert (last["outcome"], last["actor"]["username"]) == ("denied", "dan")
 
 
 async def test_a_request_whose_ground_has_moved_is_not_done(asked: Stage) -> None:

@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from platforms import SPEC, Stage
 from ruamel.yaml import YAML
+
+from platforms import SPEC, Stage
 
 URL = "/api/v1/agents"
 
@@ -32,7 +33,10 @@ async def send(stage: Stage, body: bytes) -> Any:
 # Row 12
 @pytest.mark.parametrize(
     "extra",
-    ["namespace", "serviceAccountName", "isAdmin", "holds", "images", "budget_usd", "templateVersion"],
+    [
+        *("namespace", "serviceAccountName", "isAdmin", "holds", "images", "budget_usd"),
+        "templateVersion",
+    ],
 )
 async def test_a_field_that_is_not_there_is_refused(stage: Stage, extra: str) -> None:
     before = await head(stage)
@@ -48,7 +52,20 @@ async def test_a_field_that_is_not_there_is_refused(stage: Stage, extra: str) ->
 @pytest.mark.parametrize(
     "name",
     [
-        *("abc\n", "a" * 25, "a" * 64, "Abc", "аbс", "-abc", "abc-", "", ".", "..", "a\0b", "a\u200fb"),
+        *(
+            "abc\n",
+            "a" * 25,
+            "a" * 64,
+            "Abc",
+            "аbс",
+            "-abc",
+            "abc-",
+            "",
+            ".",
+            "..",
+            "a\0b",
+            "a\u200fb",
+        ),
         *("a%2fb", "a/b", "a b", "a_b", "a.b", "1abc", "con\u0000", "a" * 10_000, "xn--abc"),
         *("kube-system", "argocd", "default", "callboard", "agent-x", "google-bot", "null", "true"),
     ],
@@ -93,7 +110,8 @@ async def test_text_comes_back_as_it_was(stage: Stage, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "escape", ["\\u0085", "\\u007f", "\\u2028", "\\ufeff", "\\ud800", "\\u0000", "\\u001b", "\\u202e"]
+    "escape",
+    ["\\u0085", "\\u007f", "\\u2028", "\\ufeff", "\\ud800", "\\u0000", "\\u001b", "\\u202e"],
 )
 @pytest.mark.parametrize("field", ["description", "instructions", "displayName"])
 async def test_characters_that_readers_change_are_refused(
@@ -110,8 +128,29 @@ async def test_characters_that_readers_change_are_refused(
 @pytest.mark.parametrize(
     "amount",
     [
-        *("NaN", '"NaN"', "Infinity", "-Infinity", '"Infinity"', "-0", '"-0"', '"0"', '"0.00"', "true"),
-        *("1e3", '"1e3"', "1e400", '"1e400"', '"1' + "0" * 30 + '"', "5", "5.00", '"5.001"', '" 5"'),
+        *(
+            "NaN",
+            '"NaN"',
+            "Infinity",
+            "-Infinity",
+            '"Infinity"',
+            "-0",
+            '"-0"',
+            '"0"',
+            '"0.00"',
+            "true",
+        ),
+        *(
+            "1e3",
+            '"1e3"',
+            "1e400",
+            '"1e400"',
+            '"1' + "0" * 30 + '"',
+            "5",
+            "5.00",
+            '"5.001"',
+            '" 5"',
+        ),
         *('"٥"', '"5,00"', '"+5"', "null", "[]", "{}", '"1000.01"', '""', '"5.00\\n"'),
     ],
 )
@@ -138,7 +177,9 @@ async def test_duplicate_keys_are_refused(stage: Stage) -> None:
 
 
 # Row 13 over HTTP
-@pytest.mark.parametrize("owner", ["Growth", "growth ", "/growth", "growth/x", "growt", "growth-admin"])
+@pytest.mark.parametrize(
+    "owner", ["Growth", "growth ", "/growth", "growth/x", "growt", "growth-admin"]
+)
 async def test_a_team_that_only_looks_like_ones_own_is_not(stage: Stage, owner: str) -> None:
     answer = await stage.create(owner=owner)
     assert answer.status_code in {403, 422}
@@ -164,7 +205,15 @@ async def test_an_author_cannot_write_trailers_or_headers(stage: Stage) -> None:
     refused = await stage.act("sales-bot", "pause", {"reason": forged})
     assert refused.status_code in {409, 422}
     log = subprocess.run(
-        ["git", "-C", stage.home / "delivery.git", "log", "--format=%(trailers:only)", "-n2", "main"],
+        [
+            "git",
+            "-C",
+            stage.home / "delivery.git",
+            "log",
+            "--format=%(trailers:only)",
+            "-n2",
+            "main",
+        ],
         check=True,
         capture_output=True,
         text=True,

@@ -20,7 +20,13 @@ def demo(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*_program(), "demo", *options],
         cwd=folder,
-        env=Stage(folder)._environment(),
+        # What the user has configured is not the demo's: it must not write there, nor sign in so.
+        env={
+            **Stage(folder)._environment(),
+            "CALLBOARD_GIT_URL": "file:///does/not/exist.git",
+            "CALLBOARD_OIDC_ISSUER": "https://issuer.example.com",
+            "CALLBOARD_TOKEN": "somebody-elses",
+        },
         capture_output=True,
         text=True,
         check=False,

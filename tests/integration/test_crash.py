@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from platforms import COSTS, SALES, SPEC
 
 from callboard.adapters.local.issuer import LocalIssuer
 from callboard.adapters.local.journal import verify_folder
+from platforms import COSTS, SALES, SPEC
 
 POINTS = ("building", "built", "recorded", "pushed", "outcome")
 BODY = {"name": "sales-bot", "spec": dict(SPEC)}

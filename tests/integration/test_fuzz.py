@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from platforms import Stage
-from platforms import stage as set_the_stage
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
+
+from platforms import Stage
+from platforms import stage as set_the_stage
 
 
 class Running:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platforms import stage as set_the_stage
 
 from callboard import actions
+from platforms import stage as set_the_stage
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pytest
-from platforms import Stage
 
 from callboard.usecases import sweeper
+from platforms import Stage
 
 
 async def spec(stage: Stage, name: str = "sales-bot") -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Requests that somebody else has to agree to: a record on a branch of its own each.
+"""Requests that somebody else has to agree to: asked, reviewed, carried out.
 
 The record holds the exact request and the hash of its plan, so what is approved is what will be
 done or nothing. Reviews are commits on that branch; the branch's compare-and-swap keeps two
@@ -7,14 +7,11 @@ decided again, with the roles that the requester holds then.
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import uuid_utils
-import yaml
 from loguru import logger
-from pydantic import ValidationError
 
 from callboard.domain.approval import Approval, ApprovalState, Review
 from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
@@ -22,30 +19,23 @@ from callboard.domain.errors import (
     CallboardError,
     Conflict,
     KeyReused,
-    NotFound,
-    OutcomeUnknown,
-    Stale,
 )
-from callboard.domain.identity import Permission, Principal, Scope
+from callboard.domain.identity import SYSTEM, Permission, Principal, Scope
 from callboard.domain.operation import Operation, OperationState, Step
 from callboard.domain.site import Site
-from callboard.pipeline.manifest import to_yaml
 from callboard.policy.approvals import may_review, verdict
 from callboard.policy.authorise import missing
 from callboard.ports.clock import Clock
-from callboard.ports.git import GitRepository, Message
 from callboard.ports.journal import Journal
+from callboard.usecases.approval_records import Records
 from callboard.usecases.changes import AgentChange, Decider
 from callboard.usecases.committer import Committer
 from callboard.usecases.decide import Decision
 from callboard.usecases.entries import actor_of, agent_target
 from callboard.usecases.operations import Operations
 from callboard.usecases.request import Request
-from callboard.usecases.seal import Seal
 from callboard.usecases.submission import Submission
 
-PREFIX: Final = "approvals/"
-_TRIES: Final = 5
 _ENDED: Final = {
     ApprovalState.REJECTED,
     ApprovalState.EXPIRED,
@@ -58,63 +48,29 @@ class Approvals:
     def __init__(
         self,
         *,
-        git: GitRepository,
+        records: Records,
         journal: Journal,
         operations: Operations,
         committer: Committer,
         decider: Decider,
         site: Site,
-        seal: Seal,
         now: Clock,
         keep_for: timedelta = timedelta(days=30),
     ) -> None:
-        self._git, self._journal, self._operations = git, journal, operations
+        self._records, self._journal, self._operations = records, journal, operations
         self._committer, self._decider, self._site = committer, decider, site
-        self._seal, self._now, self._keep_for = seal, now, keep_for
-        self._known: dict[str, tuple[str, Approval]] = {}
+        self._now, self._keep_for = now, keep_for
         self._following: dict[str, asyncio.Task[None]] = {}
 
     # --- reading
 
     async def refresh(self) -> None:
         """Read the records that are new or changed."""
-        branches = await self._git.branches(PREFIX)
-        for gone in self._known.keys() - {name.removeprefix(PREFIX) for name in branches}:
-            del self._known[gone]
-        for branch, revision in branches.items():
-            id_ = branch.removeprefix(PREFIX)
-            if id_ not in self._known or self._known[id_][0] != revision:
-                await self._read(id_)
-
-    async def _read(self, id_: str) -> Approval | None:
-        try:
-            snapshot = await self._git.fetch(f"{PREFIX}{id_}")
-            approval = self._parse(snapshot.read(_path(id_)) or b"")
-        except NotFound:
-            return None
-        except (ValidationError, yaml.YAMLError, ValueError):
-            logger.warning("branch {}{} holds no approval that Callboard wrote", PREFIX, id_)
-            self._known.pop(id_, None)
-            return None
-        self._known[id_] = (snapshot.revision, approval)
-        return approval
-
-    def _parse(self, body: bytes) -> Approval:
-        """Only what carries our seal: whoever can push must not be able to approve by it."""
-        document = yaml.safe_load(body)
-        if not isinstance(document, dict) or not isinstance(document.get("approval"), dict):
-            raise ValueError("no approval")  # noqa: TRY004 - a matter of the file's content
-        if not self._seal.signed(document["approval"], str(document.get("seal"))):
-            raise ValueError("the seal is broken")
-        return Approval.model_validate(document["approval"])
-
-    def _document(self, approval: Approval) -> dict[str, Any]:
-        bare = approval.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return {"approval": bare, "seal": self._seal.sign(bare)}
+        await self._records.refresh()
 
     def by_key(self, subject: str, key: str, request_hash: str | None) -> Approval | None:
         """The open approval that a keyed request already led to; raise `KeyReused`."""
-        for _revision, approval in self._known.values():
+        for approval in self._records:
             request = approval.request
             mine = approval.requester == subject and request.get("idempotencyKey") == key
             if mine and approval.state not in _ENDED:
@@ -134,7 +90,7 @@ class Approvals:
         return sorted(
             (
                 approval
-                for _revision, approval in self._known.values()
+                for approval in self._records
                 if _visible(approval, principal) and state in {None, approval.state}
             ),
             key=lambda approval: approval.created_at,
@@ -143,7 +99,7 @@ class Approvals:
 
     async def get(self, id_: str, principal: Principal) -> Approval:
         await self.refresh()
-        _revision, approval = self._known.get(id_, (None, None))
+        approval = self._records.get(id_)
         if approval is None or not _visible(approval, principal):
             raise missing("approval", id_)
         return approval
@@ -179,7 +135,7 @@ class Approvals:
             expires_at=now + self._site.approval_life,
         )
         try:
-            await self._write(None, approval, principal, "Ask for approval")
+            await self._records.write(None, approval, principal, "Ask for approval")
         except CallboardError as error:
             await self._outcome(intent, principal, Outcome.FAILED, error.detail)
             self._operations.move(operation.id, OperationState.FAILED, error.detail, error=error)
@@ -235,7 +191,9 @@ class Approvals:
             return more.model_copy(update={"state": verdict(more, self._now())})
 
         try:
-            after = await self._change(id_, add, principal, "Approve" if approves else "Reject")
+            after = await self._records.change(
+                id_, add, principal, "Approve" if approves else "Reject"
+            )
         except CallboardError as error:
             await self._outcome(intent, principal, Outcome.FAILED, error.detail)
             error.recorded = True
@@ -244,7 +202,7 @@ class Approvals:
         if after.state is ApprovalState.APPROVED:
             await self.carry_out(after)
         elif after.state is ApprovalState.REJECTED:
-            self._end(after, OperationState.DENIED, f"rejected by {principal.username}: {reason}")
+            await self._end(after, f"rejected by {principal.username}: {reason}", principal)
         return after
 
     async def carry_out(self, approval: Approval) -> None:
@@ -297,7 +255,7 @@ class Approvals:
             return now.model_copy(update={"state": state, "outcome": outcome})
 
         try:
-            await self._change(approval.id, closed, submission.principal, "Close")
+            await self._records.change(approval.id, closed, submission.principal, "Close")
         except CallboardError as error:
             # The sweeper finds it approved, sends it again, and history answers that it landed.
             logger.warning("approval {} stays open: {}", approval.id, error.detail)
@@ -312,19 +270,19 @@ class Approvals:
                 raise Conflict(f"The request is {now.state}; it cannot be taken back any more")
             return now.model_copy(update={"state": ApprovalState.CLOSED, "outcome": reason})
 
-        await self._change(id_, cancelled, principal, "Take back")
+        await self._records.change(id_, cancelled, principal, "Take back")
 
     async def sweep(self) -> None:
         """Expire what is past its end, go on with what was approved, forget what is old."""
         await self.refresh()
         now = self._now()
-        for revision, approval in list(self._known.values()):
+        for approval in self._records:
             if approval.state is ApprovalState.OPEN and approval.expires_at <= now:
                 await self._expire(approval)
             elif approval.state is ApprovalState.APPROVED:
                 await self.carry_out(approval)
             elif approval.state in _ENDED and approval.expires_at < now - self._keep_for:
-                await self._git.delete_branch(f"{PREFIX}{approval.id}", revision)
+                await self._records.forget(approval.id)
 
     async def _expire(self, approval: Approval) -> None:
         requester = principal_of(approval)
@@ -334,13 +292,26 @@ class Approvals:
                 update={"state": ApprovalState.EXPIRED, "outcome": "nobody agreed in time"}
             )
 
-        await self._change(approval.id, expired, requester, "Expire")
-        self._end(approval, OperationState.DENIED, "nobody agreed in time")
+        await self._records.change(approval.id, expired, requester, "Expire")
+        await self._end(approval, "nobody agreed in time", SYSTEM)
 
     # --- writing
 
-    def _end(self, approval: Approval, state: OperationState, detail: str) -> None:
-        self._adopt(approval, state, detail)
+    async def _end(self, approval: Approval, detail: str, by: Principal) -> None:
+        """It will not be done: recorded for the operation, then its state moved."""
+        await self._journal.append(
+            Entry(
+                phase=Phase.OUTCOME,
+                actor=actor_of(by),
+                action=approval.action,
+                target=agent_target(approval.agent, approval.owner),
+                outcome=Outcome.DENIED,
+                reason=detail,
+                operation=approval.operation,
+                plan_hash=approval.plan_hash,
+            )
+        )
+        self._adopt(approval, OperationState.DENIED, detail)
 
     def _adopt(self, approval: Approval, state: OperationState, detail: str) -> None:
         """Move the operation, also when it was accepted by another process."""
@@ -362,43 +333,6 @@ class Approvals:
                 )
             )
         self._operations.move(approval.operation, state, detail)
-
-    async def _change(
-        self, id_: str, change: Callable[[Approval], Approval], by: Principal, verb: str
-    ) -> Approval:
-        for _ in range(_TRIES):
-            before = await self._read(id_)
-            if before is None:
-                raise missing("approval", id_)
-            try:
-                return await self._write(before, change(before), by, verb)
-            except (Stale, OutcomeUnknown):
-                continue
-        raise Stale("Somebody else reviews this right now; try again")
-
-    async def _write(
-        self, before: Approval | None, after: Approval, by: Principal, verb: str
-    ) -> Approval:
-        branch = f"{PREFIX}{after.id}"
-        if before is None:
-            base = await self._git.new_branch(branch, await self._git.snapshot())
-        else:
-            base = await self._git.snapshot(branch)
-            if base.revision != self._known[after.id][0]:
-                raise Stale("Somebody else reviewed this")
-        draft = self._git.draft(base)
-        draft.write(_path(after.id), to_yaml(self._document(after)).encode())
-        draft.commit(
-            Message(
-                subject=f"{verb}: {after.action} {after.agent}",
-                author_name=by.username,
-                author_email=by.email or f"{by.username}@users.noreply.callboard.dev",
-                at=self._now(),
-            )
-        )
-        snapshot = await self._git.publish(draft)
-        self._known[after.id] = (snapshot.revision, after)
-        return after
 
     async def _outcome(
         self, intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str | None
@@ -437,7 +371,3 @@ def _visible(approval: Approval, principal: Principal) -> bool:
         or principal.scope(Permission.APPROVAL_REVIEW) is Scope.ALL
         or principal.may(Permission.AGENT_READ, approval.owner)
     )
-
-
-def _path(id_: str) -> str:
-    return f"{PREFIX}{id_}.yaml"
