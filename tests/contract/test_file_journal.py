@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from callboard.adapters.local.journal import verify_folder
-from callboard.domain.chain import verify
+from callboard.domain.chain import seal, verify
 from callboard.domain.errors import JournalUnavailable
 from callboard.ports.journal import AuditQuery
 from journals import Clock, FlakyFiles, intent, opened, outcome
@@ -308,6 +308,28 @@ async def test_open_intents_and_their_commits_survive_a_restart(tmp_path: Path) 
     await journal.close()
 
 
+async def test_after_a_restart_nothing_is_reserved_for_intents_that_nobody_can_follow(
+    tmp_path: Path,
+) -> None:
+    journal = opened(tmp_path)
+    await journal.append(intent(None))
+    await journal.append(intent("op-1"))
+    assert len(journal._index.own.intents) == 2
+    await journal.close()
+    journal = opened(tmp_path)
+    assert len(journal._index.own.intents) == 1
+    await journal.close()
+
+
+async def test_operations_whose_hashes_collide_are_told_apart(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    await journal.append(intent("op-1"))
+    journal._index.own._last_of_operation[hash("other")] = 0
+    assert (await journal.find(AuditQuery(operation="other"))).records == []
+    assert await journal.of_operation("other") == []
+    await journal.close()
+
+
 async def test_noted_commits_of_settled_operations_are_forgotten_at_the_next_start(
     tmp_path: Path,
 ) -> None:
@@ -448,9 +470,23 @@ async def test_the_records_that_another_replica_took_back_are_not_found(tmp_path
     await there.append(intent("kept"))
     path = tmp_path / "there.000001.jsonl"
     size = path.stat().st_size
-    await there.append(intent("taken back"))
+    back = await there.append(intent("taken back"))
     assert len((await here.find(AuditQuery())).records) == 2
     os.truncate(path, size)  # what a failed batch does
     assert [r.operation for r in (await here.find(AuditQuery())).records] == ["kept"]
+    for operation in ("instead", "then"):
+        record = orjson.loads(path.read_bytes().splitlines()[-1])
+        fields = {**record, "operation": operation, "seq": record["seq"] + 1, "id": back.id}
+        line, _ = seal({**fields, "prev": fields.pop("hash")})
+        with path.open("ab") as file:
+            file.write(line)
+        if operation == "instead":
+            assert len((await here.find(AuditQuery())).records) == 2
+    found = [r.operation for r in (await here.find(AuditQuery())).records]
+    assert found == ["then", "instead", "kept"]
+    assert [one.record.operation for one in await here.open_intents_of("there")] == [
+        "kept",
+        "then",
+    ]
     await there.close()
     await here.close()

@@ -197,7 +197,7 @@ async def test_a_closed_journal_takes_no_more_records(journal: Journal) -> None:
     await journal.close()
     for call in (journal.append(intent()), journal.note_commits({"op": "a"}), journal.ping()):
         with pytest.raises(JournalUnavailable):
-            await call
+            await asyncio.wait_for(call, 5)
 
 
 async def test_what_waits_when_it_is_closed_is_written(journal: Journal) -> None:

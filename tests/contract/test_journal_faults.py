@@ -235,6 +235,16 @@ async def test_every_open_intent_gets_its_outcome_on_a_full_disk(
     assert await journal.open_intents() == []
 
 
+async def test_an_outcome_that_only_names_its_intent_has_its_room_on_a_full_disk_too(
+    journal: FileJournal, files: FlakyFiles
+) -> None:
+    records = [await journal.append(intent(None)) for _ in range(20)]
+    await fill(journal, files)
+    await until_refused(lambda n: journal.append(intent(f"stop-{n}"), urgent=True))
+    for record in records:
+        await journal.append(outcome(None, settles=record.id, reason="y" * 9_000))
+
+
 async def test_on_a_full_disk_urgent_intents_use_the_reserve_and_leave_outcomes_their_room(
     journal: FileJournal, files: FlakyFiles
 ) -> None:

@@ -128,10 +128,11 @@ async def test_a_reading_that_takes_too_long_is_ended_and_said_so(
 async def test_a_process_that_does_not_end_by_itself_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[dict[str, Any]]
 ) -> None:
-    package = tmp_path / "callboard" / "adapters" / "csv"
-    package.mkdir(parents=True)
-    (package / "worker.py").write_text("import time\ntime.sleep(20)\n")
-    monkeypatch.setattr(processes, "_ROOT", str(tmp_path))
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    (modules / "sleeper.py").write_text("import time\ntime.sleep(20)\n")
+    monkeypatch.setattr(processes, "_ROOT", str(modules))
+    monkeypatch.setattr(processes, "_WORKER", "sleeper")
     reading = read_dataset(tmp_path / "in.csv", Limits(seconds=0.3), copies=tmp_path, stem="x")
     async with asyncio.timeout(5):
         verdict = await reading
@@ -188,7 +189,7 @@ def test_memory_past_the_limit_is_refused_by_the_system() -> None:
 async def test_a_reader_that_dies_is_a_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(processes, "_WORKER", "no_such_module")
     verdict = await read_dataset(tmp_path / "in.csv", Limits(), copies=tmp_path, stem="x")
     assert verdict.transient
     assert [issue.code for issue in verdict.issues] == ["reader-failed"]

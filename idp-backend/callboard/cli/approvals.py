@@ -75,7 +75,7 @@ def _review(
         if not found["mayReview"]:
             raise Failure(f"you could not {verb} this: {line(found.get('why'))}")
         return
-    found = client.ask("POST", f"{path}/{verb}", body={"reason": reason}, again=True).body
+    found = client.ask("POST", f"{path}/{verb}", body={"reason": reason}).body
     if change.wait and found["approval"]["state"] in {"Approved", "Done"}:
         operation = client.get(f"/operations/{segment(found['approval']['operation'])}")
         finish(client, operation, change, output)

@@ -58,7 +58,9 @@ def _states(
                         return
         except Refused:
             raise
-        except Failure:
+        except Failure as failure:
+            if not away and (away := client.is_away()):
+                click.echo(f"{failure.message}; waiting for it", err=True)
             time.sleep(
                 min(_PAUSE, left)
             )  # the server went away for a moment; the stream begins anew

@@ -67,22 +67,16 @@ async def _serve(settings: "Settings", host: str, port: int) -> None:
     from callboard.bootstrap import connected, running
 
     issuer, port = _issuer(settings, host, port)
-    failed: Exception | None = None
     async with connected(settings, issuer=issuer) as platform, running(platform):
         app = create_app(platform, extra=routes(issuer) if issuer else None)
         _introduce(settings)
-        try:
-            await serve(
-                app,
-                host=host,
-                port=port,
-                settings=settings,
-                ready=lambda url: _ready(app, settings, url),
-            )
-        except Exception as error:  # noqa: BLE001 - the platform's task group would wrap it
-            failed = error
-    if failed is not None:
-        raise failed
+        await serve(
+            app,
+            host=host,
+            port=port,
+            settings=settings,
+            ready=lambda url: _ready(app, settings, url),
+        )
 
 
 def _issuer(settings: "Settings", host: str, port: int) -> "tuple[LocalIssuer | None, int]":

@@ -18,6 +18,7 @@ from callboard.adapters.csv.limits import MIB, Limits
 from callboard.adapters.csv.verdict import Verdict, failed
 from callboard.domain.dataset import Issue
 
+_WORKER: Final = "callboard.adapters.csv.worker"
 _ROOT: Final = str(Path(callboard.__file__).resolve().parent.parent)
 _ANSWER_BYTES: Final = 32 * MIB
 DRAFT: Final = ".draft-"
@@ -47,7 +48,7 @@ async def read_dataset(
         sys.executable,
         "-P",
         "-m",
-        "callboard.adapters.csv.worker",
+        _WORKER,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
