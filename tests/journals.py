@@ -25,12 +25,18 @@ class Clock:
 
 
 class FlakyFiles(Files):
-    """Counts calls; raises what `fails` holds for a call; writes no further than `capacity`."""
+    """Counts calls; raises what `fails` holds for a call.
+
+    `full`: the disk has no free block, so files can grow only into what they have reserved.
+    `capacity`: no file can grow beyond so many bytes, reserved or not.
+    """
 
     def __init__(self) -> None:
         self.calls: dict[str, int] = {}
         self.fails: dict[str, int] = {}
+        self.full = False
         self.capacity: int | None = None
+        self.blocks: dict[int, int] = {}
         self.short: int | None = None
         self.before_sync: Callable[[], None] = lambda: None
 
@@ -52,6 +58,11 @@ class FlakyFiles(Files):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self.short:
             data = data[: self.short]
+        end = offset + len(data)
+        inode = os.fstat(fd).st_ino
+        if self.full and end > self.blocks.get(inode, 0):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.blocks[inode] = max(end, self.blocks.get(inode, 0))
         return super().write(fd, data, offset)
 
     def sync(self, fd: int) -> None:
@@ -62,12 +73,14 @@ class FlakyFiles(Files):
     def truncate(self, fd: int, length: int) -> None:
         self._at("truncate")
         super().truncate(fd, length)
+        self.blocks[os.fstat(fd).st_ino] = length
 
     def reserve(self, fd: int, offset: int, length: int) -> None:
         self._at("reserve")
-        if self.capacity is not None and offset + length > self.capacity:
+        if self.full or (self.capacity is not None and offset + length > self.capacity):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         super().reserve(fd, offset, length)
+        self.blocks[os.fstat(fd).st_ino] = offset + length
 
     def free(self, fd: int) -> int:
         if self.capacity is None:

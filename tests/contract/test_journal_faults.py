@@ -29,7 +29,7 @@ async def journal(tmp_path: Path, files: FlakyFiles) -> AsyncIterator[FileJourna
     made = opened(tmp_path, files=files, reserve_bytes=16 * KIB)
     yield made
     files.fails.clear()
-    files.capacity = None
+    files.full, files.capacity = False, None
     await made.close()
     assert verify_folder(tmp_path).ok
 
@@ -44,9 +44,9 @@ async def actions(journal: FileJournal) -> list[str]:
     return [record.operation or record.action for record in reversed(page.records)]
 
 
-async def fill(journal: FileJournal, files: FlakyFiles, room: int = 0) -> None:
-    """Let the disk be full but for what is reserved and `room` bytes."""
-    files.capacity = journal._writer._log._reserved + room
+async def fill(journal: FileJournal, files: FlakyFiles) -> None:
+    """Let the disk be full, and use up what ordinary intents may use of what is reserved."""
+    files.full = True
 
     async def add(n: int) -> None:
         await journal.append(intent("filler", reason="x" * 2_000))
@@ -274,15 +274,15 @@ async def test_ordinary_intents_go_on_when_there_is_room_again(
     await fill(journal, files)
     with pytest.raises(JournalUnavailable):
         await journal.ping()
-    files.capacity = None
+    files.full = False
     await journal.ping()
     await journal.append(intent("ordinary"))
 
 
 async def test_commits_can_be_noted_on_a_full_disk(journal: FileJournal, files: FlakyFiles) -> None:
     await fill(journal, files)
-    for n in range(500):
-        await journal.note_commits({f"op-{n}": "a" * 40})
+    for n in range(0, 1_000, 50):
+        await journal.note_commits({f"op-{n + k}": "a" * 40 for k in range(50)})
 
 
 @pytest.mark.parametrize("unsupported", [errno.EOPNOTSUPP, errno.ENOSYS])

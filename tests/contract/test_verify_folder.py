@@ -1,6 +1,7 @@
 """`verify_folder` finds every change to a journal's folder, also what the chain cannot show."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,6 +204,16 @@ async def test_a_journal_can_be_verified_while_it_is_written(tmp_path: Path) -> 
     assert counts == sorted(counts)
     await journal.close()
     assert verify_folder(tmp_path).count == 320
+
+
+def test_a_line_that_a_writer_is_about_to_complete_is_no_break(folder: Path) -> None:
+    path = folder / epoch_file(3)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    writer = threading.Timer(0.03, path.write_bytes, [whole])
+    writer.start()
+    assert verify_folder(folder).ok
+    writer.join()
 
 
 async def test_the_anchor_keeps_up_with_a_busy_journal(tmp_path: Path) -> None:

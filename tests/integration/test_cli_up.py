@@ -90,7 +90,10 @@ def test_what_it_cannot_stand_for_it_refuses_with_a_sentence(
 ) -> None:
     arguments = ("--data-dir", str(tmp_path / "d"), "--port", "0", *options)
     process = up(Stage(tmp_path), *arguments, **settings)
-    out, err = process.communicate(timeout=20)
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == 1
     assert out == ""
     assert says in err

@@ -16,6 +16,7 @@ from callboard.api.routes import (
     datasets,
     health,
     operations,
+    reconciliation,
 )
 from callboard.api.schemas import add_bodies
 from callboard.usecases.platform import Platform
@@ -59,6 +60,7 @@ def create_app(platform: Platform, *, extra: APIRouter | None = None) -> FastAPI
         audit.router,
         catalog.router,
         about.router,
+        reconciliation.router,
     ):
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)

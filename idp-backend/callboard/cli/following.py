@@ -15,6 +15,8 @@ from callboard.cli.text import line, short
 BAD_ENDS: Final = frozenset({"Failed", "Denied", "Stalled", "Cancelled"})
 """States in which what was asked for was not done."""
 _PAUSE: Final = 1.0
+_SAYS_SO_AFTER: Final = 3
+"""Streams in a row that broke before anything came."""
 
 
 def follow(client: Client, operation: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
@@ -45,12 +47,13 @@ def _states(
     client: Client, operation: Mapping[str, Any], deadline: float
 ) -> Iterator[dict[str, Any]]:
     """Each new state until the last or the deadline; a broken stream is taken up again."""
-    seen = len(operation.get("steps") or ())
+    seen, broken = len(operation.get("steps") or ()), 0
     path = f"/operations/{segment(str(operation['id']))}"
     while (left := deadline - time.monotonic()) > 0:
         try:
             with client.events(f"{path}/events", seconds=left) as states:
                 for state in states:
+                    broken = 0
                     if state and (len(state.get("steps") or ()) > seen or state.get("final")):
                         seen = len(state.get("steps") or ())
                         yield state
@@ -59,11 +62,10 @@ def _states(
         except Refused:
             raise
         except Failure as failure:
-            if not away and (away := client.is_away()):
-                click.echo(f"{failure.message}; waiting for it", err=True)
-            time.sleep(
-                min(_PAUSE, left)
-            )  # the server went away for a moment; the stream begins anew
+            broken += 1
+            if broken == _SAYS_SO_AFTER:
+                click.echo(f"{failure.message}; waiting for it …", err=True)
+            time.sleep(min(_PAUSE, left))
         else:
             time.sleep(min(_PAUSE / 10, left))
 

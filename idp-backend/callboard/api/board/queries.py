@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final
 
 from fastapi import Query
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from callboard.domain.approval import ApprovalState
 from callboard.domain.operation import OperationState
@@ -18,9 +18,11 @@ def _blank(value: object) -> object:
 
 
 _BLANK: Final = BeforeValidator(_blank)
-Word = Annotated[str | None, _BLANK, Query(max_length=120)]
-Cursor = Annotated[str | None, _BLANK, Query(max_length=300)]
-Day = Annotated[date | None, _BLANK, Query(ge=date(1970, 1, 1), le=date(9000, 1, 1))]
+Word = Annotated[Annotated[str, Field(max_length=120)] | None, _BLANK, Query()]
+Cursor = Annotated[Annotated[str, Field(max_length=300)] | None, _BLANK, Query()]
+Day = Annotated[
+    Annotated[date, Field(ge=date(1970, 1, 1), le=date(9000, 1, 1))] | None, _BLANK, Query()
+]
 Operated = Annotated[OperationState | None, _BLANK, Query()]
 Approved = Annotated[ApprovalState | None, _BLANK, Query()]
 

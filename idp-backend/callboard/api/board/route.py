@@ -69,12 +69,17 @@ async def _record(request: Request, error: CallboardError) -> None:
     if isinstance(error, Unauthenticated):
         refusals.count(str(error.facts.get("reason", error.code)))
     elif error.denied and isinstance(visitor, Visitor):
-        kind, name = error.facts.get("kind", "route"), error.facts.get("name", request.url.path)
+        name = error.facts.get("name")
+        target = (
+            Target(kind=str(error.facts.get("kind")), name=str(name))
+            if name
+            else Target(kind="route", name=request.url.path)
+        )
         await refusals.record(
             visitor.principal,
             error.code,
             f"{request.method} {request.url.path}",
-            about=("board.read", Target(kind=str(kind), name=str(name))),
+            about=("board.read", target),
             request_id=state.of(request.scope).get(state.REQUEST_ID),
             trace_id=telemetry.trace_id(),
         )

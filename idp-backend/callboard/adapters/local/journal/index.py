@@ -131,7 +131,7 @@ class Index:
         """Whether there was anything new."""
         table = self._tables.get(replica)
         epoch, offset = self._seen.get(replica, (0, 0))
-        if table is None or not self._continues(table, epoch, offset):
+        if table is None or not self._continues(table):
             table, epoch, offset = Table(replica), 0, 0
         count = len(table)
         for number in epochs:
@@ -141,22 +141,17 @@ class Index:
         self._tables[replica] = table
         return len(table) > count
 
-    def _continues(self, table: Table, epoch: int, offset: int) -> bool:
-        """Whether the file still holds what was read: a failed batch may have been cut off."""
-        if epoch == 0:
-            return True
-        path = self._folder / epoch_file(table.replica, epoch)
+    def _continues(self, table: Table) -> bool:
+        """Whether the last record read is still there: a failed batch may have been cut off."""
+        if not len(table):
+            return False
+        last = table.place(len(table) - 1)
         try:
-            if path.stat().st_size <= offset:
-                return path.stat().st_size == offset
-            with path.open("rb") as file:
-                file.seek(offset)
-                record = orjson.loads(file.readline())
+            with (self._folder / epoch_file(table.replica, table.head.epoch)).open("rb") as file:
+                file.seek(last.offset)
+                return table.head.hash.encode() in file.read(last.length)
         except FileNotFoundError:
             return False
-        except ValueError:
-            return True
-        return isinstance(record, dict) and record.get("prev") == table.head.hash
 
     def _scan(self, table: Table, epoch: int, offset: int = 0) -> Scanned:
         name = epoch_file(table.replica, epoch)
