@@ -27,7 +27,9 @@ class Said:
 
 def call(*arguments: str, **environment: str) -> Said:
     """One command line in this process; no `CALLBOARD_…` but those given."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
+    # A runner of tests in parallel sets COLUMNS, which tables follow.
+    ours = ("CALLBOARD_", "COLUMNS")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n") for _ in range(2))
     with (
         patch.dict(os.environ, {**clean, **environment}, clear=True),

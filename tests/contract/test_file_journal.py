@@ -117,6 +117,31 @@ async def test_what_queues_while_a_sync_runs_goes_into_the_next_one(tmp_path: Pa
     await journal.close()
 
 
+async def test_writers_that_came_at_different_times_end_up_in_one_group(tmp_path: Path) -> None:
+    files = FlakyFiles()
+    journal = opened(tmp_path, files=files)
+    running, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        running.set()
+        go_on.wait(10)
+
+    async def write(writer: int) -> None:
+        for n in range(10):
+            await journal.append(intent(f"op-{writer}-{n}"))
+
+    files.before_sync = hold
+    before = files.calls["sync"]
+    early = asyncio.gather(*(write(n) for n in range(10)))
+    await asyncio.to_thread(running.wait, 10)
+    late = asyncio.gather(*(write(n) for n in range(10, 20)))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(early, late)
+    assert files.calls["sync"] - before <= 11 + 2  # not 20: two groups that take turns
+    await journal.close()
+
+
 async def test_too_many_waiting_ordinary_intents_are_refused_and_outcomes_are_not(
     tmp_path: Path,
 ) -> None:

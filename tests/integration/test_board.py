@@ -31,6 +31,7 @@ from callboard.domain.errors import JournalUnavailable, Unauthenticated, Unavail
 from callboard.domain.identity import Role
 from people import ALICE, BOB
 from platforms import BASE, SPEC, Stage
+from platforms import Clock as MovableClock
 from platforms import stage as set_the_stage
 from tokens import ISSUER, NOW, Clock, FakeIssuer, claims, craft, header
 
@@ -140,6 +141,16 @@ async def theatre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[The
             await each.aclose()
 
 
+@pytest.fixture
+def house(theatre: Theatre) -> Stage:
+    """The same theatre with an app and a clock of its own: nobody is signed in there yet."""
+    clock = MovableClock()
+    platform = replace(theatre.stage.platform, now=clock)
+    return replace(
+        theatre.stage, platform=platform, clock=clock, app=create_app(platform), clients={}
+    )
+
+
 # Without a session
 
 
@@ -185,10 +196,10 @@ async def test_pages_are_only_read(theatre: Theatre) -> None:
 # The one-time link
 
 
-async def test_looking_at_the_link_does_not_use_it_up(stage: Stage) -> None:
-    link = one_time_link(stage.app, f"{BASE}/")
+async def test_looking_at_the_link_does_not_use_it_up(house: Stage) -> None:
+    link = one_time_link(house.app, f"{BASE}/")
     assert link.startswith(f"{BASE}/board/signin?code=")
-    async with browser(stage) as here:
+    async with browser(house) as here:
         for _ in range(3):
             answer = await here.get(link)
             assert answer.status_code == 200
@@ -199,16 +210,17 @@ async def test_looking_at_the_link_does_not_use_it_up(stage: Stage) -> None:
         assert "<b>root</b>" in (await here.get("/")).text
 
 
-async def test_the_link_works_once(stage: Stage) -> None:
-    code = one_time_link(stage.app, BASE).partition("code=")[2]
-    async with browser(stage) as first, browser(stage) as second:
+async def test_the_link_works_once(house: Stage) -> None:
+    before = house.platform.refusals.pending.get("board-link", 0)
+    code = one_time_link(house.app, BASE).partition("code=")[2]
+    async with browser(house) as first, browser(house) as second:
         assert (await first.post("/board/signin", data={"code": code})).status_code == 303
         answer = await second.post("/board/signin", data={"code": code})
         assert answer.status_code == 401
         assert "used already" in answer.text
         assert "set-cookie" not in answer.headers
         assert (await second.get(f"/board/signin?code={code}")).status_code == 410
-    assert stage.platform.refusals.pending["board-link"] == 1
+    assert house.platform.refusals.pending["board-link"] == before + 1
 
 
 async def test_the_link_holds_for_ten_minutes(stage: Stage) -> None:
@@ -230,36 +242,35 @@ def test_codes_are_kept_as_hashes_and_not_without_end() -> None:
     assert [links.peek(code) for code in (codes[0], codes[-1])] == [None, "root"]
 
 
-async def test_the_link_is_an_embedded_users_as_their_token_says(stage: Stage) -> None:
-    await stage.create()
-    async with visit(stage, "carol") as here:
+async def test_the_link_is_an_embedded_users_as_their_token_says(house: Stage) -> None:
+    async with visit(house, "carol") as here:
         page = (await here.get("/")).text
     assert "agent-viewer" in page
     assert "sales-bot" in page
-    record = next(r for r in stage.records() if r["action"] == "board.sign-in")
+    record = [r for r in house.records() if r["action"] == "board.sign-in"][-1]
     assert record["actor"]["username"] == "carol"
     assert record["actor"]["groups"] == ["growth"]
     assert record["actor"]["client"] == "callboard-board"
     assert record["actor"]["ip"] == "127.0.0.1"
 
 
-async def test_a_link_for_nobody_lets_nobody_in(stage: Stage) -> None:
-    code = one_time_link(stage.app, BASE, "mallory").partition("code=")[2]
-    async with browser(stage) as here:
+async def test_a_link_for_nobody_lets_nobody_in(house: Stage) -> None:
+    code = one_time_link(house.app, BASE, "mallory").partition("code=")[2]
+    async with browser(house) as here:
         answer = await here.post("/board/signin", data={"code": code})
     assert answer.status_code == 401
     assert "no user" in html.unescape(answer.text)
 
 
 async def test_nobody_gets_in_when_the_trail_cannot_be_written(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    house: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unwritable(*_: object, **__: object) -> None:
         raise JournalUnavailable("The disk is full")
 
-    code = one_time_link(stage.app, BASE).partition("code=")[2]
-    monkeypatch.setattr(stage.platform.journal, "append", unwritable)
-    async with browser(stage) as here:
+    code = one_time_link(house.app, BASE).partition("code=")[2]
+    monkeypatch.setattr(house.platform.journal, "append", unwritable)
+    async with browser(house) as here:
         answer = await here.post("/board/signin", data={"code": code})
     assert answer.status_code == 503
     assert "set-cookie" not in answer.headers
@@ -268,12 +279,12 @@ async def test_nobody_gets_in_when_the_trail_cannot_be_written(
 # A token
 
 
-async def test_a_session_by_a_token_ends_with_the_token(stage: Stage) -> None:
-    async with browser(stage) as here:
-        token = stage.issuer.token("bob", lifetime=600)
+async def test_a_session_by_a_token_ends_with_the_token(house: Stage) -> None:
+    async with browser(house) as here:
+        token = house.issuer.token("bob", lifetime=600)
         assert (await here.post("/board/signin", data={"token": token})).status_code == 303
         assert "agent-operator" in (await here.get("/")).text
-        stage.clock.forward(seconds=601)
+        house.clock.forward(seconds=601)
         assert (await here.get("/board/audit")).status_code == 303
 
 
@@ -289,13 +300,13 @@ async def test_a_token_of_nobody_is_refused(token: str, theatre: Theatre) -> Non
 # The session
 
 
-async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stage: Stage) -> None:
+async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(house: Stage) -> None:
     for base, name, secure in (
         (BASE, "callboard-board", False),
         ("https://board.example.com", "__Host-callboard-board", True),
     ):
-        async with browser(stage, base) as here:
-            code = one_time_link(stage.app, base).partition("code=")[2]
+        async with browser(house, base) as here:
+            code = one_time_link(house.app, base).partition("code=")[2]
             answer = await here.post("/board/signin", data={"code": code})
             pair, *flags = answer.headers["set-cookie"].split("; ")
             assert pair.partition("=")[0] == name
@@ -307,72 +318,70 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stage: Stag
             assert (await here.get("/board/audit")).status_code == 200
 
 
-async def test_a_session_ends_after_eight_hours_whatever_is_done(stage: Stage) -> None:
-    async with visit(stage) as here:
+async def test_a_session_ends_after_eight_hours_whatever_is_done(house: Stage) -> None:
+    async with visit(house) as here:
         for _ in range(9):
-            stage.clock.forward(minutes=53)
+            house.clock.forward(minutes=53)
             assert (await here.get("/board/plans")).status_code == 200
-        stage.clock.forward(minutes=4)
+        house.clock.forward(minutes=4)
         answer = await here.get("/board/plans")
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         assert "max-age=0" in answer.headers["set-cookie"].lower()
-    assert len(Desk.of(stage.app).sessions) == 0
+    assert len(Desk.of(house.app).sessions) == 0
 
 
-async def test_an_idle_session_ends_after_an_hour(stage: Stage) -> None:
-    async with visit(stage) as here:
-        stage.clock.forward(minutes=59)
+async def test_an_idle_session_ends_after_an_hour(house: Stage) -> None:
+    async with visit(house) as here:
+        house.clock.forward(minutes=59)
         assert (await here.get("/board/plans")).status_code == 200
-        stage.clock.forward(minutes=60)
+        house.clock.forward(minutes=60)
         assert (await here.get("/board/plans")).status_code == 303
 
 
 async def test_roles_are_read_again_after_a_minute_and_not_before(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    house: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await stage.create()
     asked = []
 
     async def current(principal: Any) -> Any:
         asked.append(principal.username)
         return replace(principal, roles=frozenset({Role.VIEWER}), teams=frozenset({"risk"}))
 
-    async with visit(stage, "alice") as here:
-        monkeypatch.setattr(stage.platform.identity, "current", current)
-        stage.clock.forward(seconds=59)
+    async with visit(house, "alice") as here:
+        monkeypatch.setattr(house.platform.identity, "current", current)
+        house.clock.forward(seconds=59)
         assert (await here.get("/board/agents/sales-bot")).status_code == 200
         assert asked == []
-        stage.clock.forward(seconds=1)
+        house.clock.forward(seconds=1)
         assert (await here.get("/board/agents/sales-bot")).status_code == 404
         assert (await here.get("/")).status_code == 200
         assert asked == ["alice"]
 
 
 async def test_a_session_dies_with_the_account(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    house: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def gone(principal: Any) -> Any:
         raise Unauthenticated("The account no longer exists")
 
-    async with visit(stage, "alice") as here:
-        monkeypatch.setattr(stage.platform.identity, "current", gone)
-        stage.clock.forward(seconds=60)
+    async with visit(house, "alice") as here:
+        monkeypatch.setattr(house.platform.identity, "current", gone)
+        house.clock.forward(seconds=60)
         assert (await here.get("/board/plans")).status_code == 303
         monkeypatch.undo()
         assert (await here.get("/board/plans")).status_code == 303
 
 
 async def test_while_nobody_can_tell_what_somebody_may_nothing_is_shown(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    house: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await stage.create()
 
     async def silent(principal: Any) -> Any:
         raise Unavailable("The issuer does not answer", retry_after=3)
 
-    async with visit(stage, "alice") as here:
-        monkeypatch.setattr(stage.platform.identity, "current", silent)
-        stage.clock.forward(seconds=60)
+    async with visit(house, "alice") as here:
+        monkeypatch.setattr(house.platform.identity, "current", silent)
+        house.clock.forward(seconds=60)
         for path in ("/", "/board/agents/sales-bot"):
             answer = await here.get(path)
             assert answer.status_code == 503
@@ -398,8 +407,8 @@ def test_sessions_are_bounded_and_nobody_pushes_the_others_out() -> None:
     assert len(sessions) == MOST
 
 
-async def test_signing_out_takes_the_sessions_own_form(stage: Stage) -> None:
-    async with visit(stage) as here, visit(stage) as other:
+async def test_signing_out_takes_the_sessions_own_form(house: Stage) -> None:
+    async with visit(house) as here, visit(house) as other:
         csrf = await _csrf(here)
         for form in (
             {"other": "1"},
@@ -415,7 +424,8 @@ async def test_signing_out_takes_the_sessions_own_form(stage: Stage) -> None:
         here.cookies.set("callboard-board", key)
         assert (await here.get("/board/plans")).status_code == 303
         assert (await other.get("/board/plans")).status_code == 200
-    assert [r["action"] for r in stage.records()].count("board.sign-out") == 1
+    left = [r["actor"]["username"] for r in house.records() if r["action"] == "board.sign-out"]
+    assert left == ["root"]
 
 
 async def _csrf(here: httpx.AsyncClient) -> str:
@@ -425,9 +435,9 @@ async def _csrf(here: httpx.AsyncClient) -> str:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_forms_of_other_sites_are_refused(site: str, stage: Stage) -> None:
-    code = one_time_link(stage.app, BASE).partition("code=")[2]
-    async with browser(stage) as here:
+async def test_forms_of_other_sites_are_refused(site: str, house: Stage) -> None:
+    code = one_time_link(house.app, BASE).partition("code=")[2]
+    async with browser(house) as here:
         told = {"sec-fetch-site": site}
         answer = await here.post("/board/signin", data={"code": code}, headers=told)
         assert answer.status_code == 403
@@ -459,14 +469,14 @@ async def test_odd_forms_are_refused(
     assert answer.status_code == status
 
 
-async def test_a_sign_in_leads_nowhere_but_to_the_board(stage: Stage) -> None:
+async def test_a_sign_in_leads_nowhere_but_to_the_board(house: Stage) -> None:
     for more in (
         "next=https://evil.example",
         "redirect=//evil.example",
         "iss=https://evil.example",
     ):
-        code = one_time_link(stage.app, BASE).partition("code=")[2]
-        async with browser(stage) as here:
+        code = one_time_link(house.app, BASE).partition("code=")[2]
+        async with browser(house) as here:
             form = {"code": code, "next": "https://evil.example"}
             answer = await here.post(f"/board/signin?{more}", data=form)
             assert answer.headers["location"] == "/"
@@ -535,24 +545,23 @@ async def test_plans_are_for_who_made_them_and_who_may_read_the_agent(theatre: T
         assert listed is (status == 200), user
 
 
-async def test_a_transfers_plan_takes_the_eyes_of_both_teams(stage: Stage) -> None:
-    await stage.create()
+async def test_a_transfers_plan_takes_the_eyes_of_both_teams(house: Stage) -> None:
     url = "/api/v1/agents/sales-bot/actions/transfer-owner?dryRun=true"
-    plan = (await stage.alice.post(url, json={"owner": "risk"})).json()
+    plan = (await house.alice.post(url, json={"owner": "risk"})).json()
     assert {change["path"].split("/")[1] for change in plan["changes"]} == {"growth", "risk"}
     for user, status in {"alice": 200, "root": 200, "carol": 404, "erin": 404}.items():
-        async with visit(stage, user) as here:
+        async with visit(house, user) as here:
             assert (await here.get(f"/board/plans/{plan['hash']}")).status_code == status, user
 
 
-async def test_a_plan_is_shown_for_an_hour(stage: Stage) -> None:
+async def test_a_plan_is_shown_for_an_hour(house: Stage) -> None:
     body = {"name": "sales-bot", "spec": dict(SPEC)}
-    plan = (await stage.alice.post("/api/v1/agents?dryRun=true", json=body)).json()
-    async with visit(stage) as here:
+    plan = (await house.alice.post("/api/v1/agents?dryRun=true", json=body)).json()
+    async with visit(house) as here:
         assert (await here.get(f"/board/plans/{plan['hash']}")).status_code == 200
-        stage.clock.forward(minutes=59)
+        house.clock.forward(minutes=59)
         assert (await here.get("/board/plans")).status_code == 200
-        stage.clock.forward(minutes=2)
+        house.clock.forward(minutes=2)
         assert (await here.get(f"/board/plans/{plan['hash']}")).status_code == 404
 
 
@@ -571,12 +580,12 @@ async def test_a_machine_sees_an_empty_board_and_is_told_why(theatre: Theatre) -
         assert "you need" in answer.text
 
 
-async def test_a_denied_read_is_on_the_trail(stage: Stage) -> None:
-    await stage.create()
-    async with visit(stage, "erin") as here:
+async def test_a_denied_read_is_on_the_trail(house: Stage) -> None:
+    before = len(house.records())
+    async with visit(house, "erin") as here:
         await here.get("/board/agents/sales-bot")
         await here.get("/board/agents/no-such-agent")
-    found = [r for r in stage.records() if r["action"] == "board.read"]
+    found = [r for r in house.records()[before:] if r["action"] == "board.read"]
     assert [(r["actor"]["username"], r["target"]["name"], r["outcome"]) for r in found] == [
         ("erin", "sales-bot", "denied")
     ]
@@ -936,9 +945,10 @@ async def test_the_style_sheet_is_named_by_its_checksum(theatre: Theatre) -> Non
 class Sso:
     """An issuer with a sign-in page, over no socket."""
 
+    stage: Stage
     issuer: FakeIssuer
     app: Any
-    clock: Clock
+    time: MovableClock
     forms: list[dict[str, str]] = field(default_factory=list)
     nonce: str = ""
     access: dict[str, Any] = field(default_factory=dict)
@@ -979,7 +989,7 @@ class Sso:
 
 
 @pytest.fixture
-def sso(stage: Stage) -> Sso:
+def sso(house: Stage) -> Sso:
     issuer, clock = FakeIssuer(), Clock()
     issuer.discovery |= {
         f"{name}_endpoint": f"{ISSUER}/{path}"
@@ -989,15 +999,15 @@ def sso(stage: Stage) -> Sso:
             "revocation": "revoke",
         }.items()
     }
-    settings = stage.platform.settings.model_copy(
+    settings = house.platform.settings.model_copy(
         update={"oidc_issuer": ISSUER, "board_url": "https://board.example.com"}
     )
     identity = OidcIdentity(
         ISSUER, clients=frozenset({"callboard-board"}), keys=issuer.keys(clock), now=clock
     )
-    platform = replace(stage.platform, settings=settings, identity=identity)
+    platform = replace(house.platform, settings=settings, identity=identity)
     app = create_app(platform)
-    here = Sso(issuer, app, clock)
+    here = Sso(house, issuer, app, house.clock)
     issuer.answer = here.answer
     Desk.of(app).provider = Provider(
         ISSUER,
@@ -1032,13 +1042,12 @@ async def arrive(here: httpx.AsyncClient, sso: Sso, **changes: str) -> httpx.Res
     return await here.get("/board/callback", params=query)
 
 
-def at_the_door(stage: Stage, sso: Sso) -> httpx.AsyncClient:
-    return browser(stage, "https://board.example.com", sso.app)
+def at_the_door(sso: Sso) -> httpx.AsyncClient:
+    return browser(sso.stage, "https://board.example.com", sso.app)
 
 
-async def test_signing_in_at_the_issuer(stage: Stage, sso: Sso) -> None:
-    await stage.create()
-    async with at_the_door(stage, sso) as here:
+async def test_signing_in_at_the_issuer(sso: Sso) -> None:
+    async with at_the_door(sso) as here:
         text = (await here.get("/")).text
         assert "Sign in at sso.example.com" in text
         assert "callboard up" not in text
@@ -1069,13 +1078,12 @@ async def test_signing_in_at_the_issuer(stage: Stage, sso: Sso) -> None:
         assert "<b>alice</b>" in page
         assert "sales-bot" in page
         assert (await here.get("/board/login")).headers["location"] == "/"
-    assert [r["reason"] for r in stage.records() if r["action"] == "board.sign-in"] == [
-        "at the issuer"
-    ]
+    record = [r for r in sso.stage.records() if r["action"] == "board.sign-in"][-1]
+    assert (record["reason"], record["actor"]["username"]) == ("at the issuer", "alice")
 
 
-async def test_the_way_there_is_bound_to_this_browser(stage: Stage, sso: Sso) -> None:
-    async with at_the_door(stage, sso) as here, at_the_door(stage, sso) as other:
+async def test_the_way_there_is_bound_to_this_browser(sso: Sso) -> None:
+    async with at_the_door(sso) as here, at_the_door(sso) as other:
         flow = (await here.get("/board/login")).headers["set-cookie"]
         assert flow.startswith("__Host-callboard-signin=")
         assert {"HttpOnly", "SameSite=lax", "Secure", "Path=/"} <= set(flow.split("; "))
@@ -1091,8 +1099,8 @@ async def test_the_way_there_is_bound_to_this_browser(stage: Stage, sso: Sso) ->
             assert not sso.forms
 
 
-async def test_an_answer_does_for_one_sign_in(stage: Stage, sso: Sso) -> None:
-    async with at_the_door(stage, sso) as here:
+async def test_an_answer_does_for_one_sign_in(sso: Sso) -> None:
+    async with at_the_door(sso) as here:
         asked = await leave(here, sso)
         query = {"code": "c", "state": asked["state"]}
         assert (await here.get("/board/callback", params=query)).status_code == 200
@@ -1113,10 +1121,10 @@ async def test_an_answer_does_for_one_sign_in(stage: Stage, sso: Sso) -> None:
     ],
 )
 async def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
-    identity: dict[str, Any], stage: Stage, sso: Sso
+    identity: dict[str, Any], sso: Sso
 ) -> None:
     sso.identity = identity
-    async with at_the_door(stage, sso) as here:
+    async with at_the_door(sso) as here:
         with nothing_shown(await arrive(here, sso)):
             assert (await here.get("/board/plans")).status_code == 303
 
@@ -1125,61 +1133,56 @@ async def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
     "access", [{"azp": "backstage"}, {"aud": "account"}, {"exp": NOW - 60}, {"iss": "https://e"}]
 )
 async def test_the_access_token_is_verified_as_for_the_api(
-    access: dict[str, Any], stage: Stage, sso: Sso
+    access: dict[str, Any], sso: Sso
 ) -> None:
     sso.access = access
-    async with at_the_door(stage, sso) as here:
+    async with at_the_door(sso) as here:
         with nothing_shown(await arrive(here, sso)):
             assert (await here.get("/board/plans")).status_code == 303
 
 
-async def test_an_issuer_that_does_not_answer_is_said_to(stage: Stage, sso: Sso) -> None:
+async def test_an_issuer_that_does_not_answer_is_said_to(sso: Sso) -> None:
     sso.issuer.down = True
-    async with at_the_door(stage, sso) as here:
+    async with at_the_door(sso) as here:
         answer = await here.get("/board/login")
         assert answer.status_code == 503
         check(answer.text)
 
 
 @pytest.mark.parametrize("endpoint", ["http://sso.example.com/auth", "javascript:alert(1)", 5])
-async def test_an_issuer_that_points_elsewhere_is_not_followed(
-    endpoint: object, stage: Stage, sso: Sso
-) -> None:
+async def test_an_issuer_that_points_elsewhere_is_not_followed(endpoint: object, sso: Sso) -> None:
     sso.issuer.discovery["authorization_endpoint"] = endpoint
-    async with at_the_door(stage, sso) as here:
+    async with at_the_door(sso) as here:
         assert (await here.get("/board/login")).status_code == 503
 
 
-async def test_without_a_directory_a_new_token_says_what_is_true_now(
-    stage: Stage, sso: Sso
-) -> None:
-    await stage.create()
-    async with at_the_door(stage, sso) as here:
+async def test_without_a_directory_a_new_token_says_what_is_true_now(sso: Sso) -> None:
+    async with at_the_door(sso) as here:
         await arrive(here, sso)
         assert (await here.get("/board/agents/sales-bot")).status_code == 200
         assert len(sso.forms) == 1
-        stage.clock.forward(seconds=60)
+        sso.time.forward(seconds=60)
         sso.access = {"groups": ["/risk"]}
         assert (await here.get("/board/agents/sales-bot")).status_code == 404
         assert sso.forms[1]["refresh_token"] == "refresh-1"
-        stage.clock.forward(seconds=60)
+        sso.time.forward(seconds=60)
         await here.get("/")
         assert sso.forms[2]["refresh_token"] == "refresh-2"
-        stage.clock.forward(seconds=60)
+        sso.time.forward(seconds=60)
         sso.refuses = True
         assert (await here.get("/board/plans")).status_code == 303
 
 
-async def test_a_new_token_of_somebody_else_ends_the_session(stage: Stage, sso: Sso) -> None:
-    async with at_the_door(stage, sso) as here:
+async def test_a_new_token_of_somebody_else_ends_the_session(sso: Sso) -> None:
+    async with at_the_door(sso) as here:
         await arrive(here, sso)
-        stage.clock.forward(seconds=60)
+        sso.time.forward(seconds=60)
         sso.access = {"sub": "somebody-else"}
         assert (await here.get("/board/plans")).status_code == 303
 
 
-async def test_signing_out_gives_the_issuers_token_back(stage: Stage, sso: Sso) -> None:
-    async with at_the_door(stage, sso) as here:
+async def test_signing_out_gives_the_issuers_token_back(sso: Sso) -> None:
+    async with at_the_door(sso) as here:
         await arrive(here, sso)
         answer = await here.post("/board/signout", data={"csrf": await _csrf(here)})
         assert answer.status_code == 303
@@ -1187,17 +1190,17 @@ async def test_signing_out_gives_the_issuers_token_back(stage: Stage, sso: Sso) 
         assert (await here.get("/board/plans")).status_code == 303
 
 
-async def test_with_a_real_issuer_there_is_no_other_way_in(stage: Stage, sso: Sso) -> None:
+async def test_with_a_real_issuer_there_is_no_other_way_in(sso: Sso) -> None:
     assert one_time_link(sso.app, "https://board.example.com/") == "https://board.example.com/"
-    async with at_the_door(stage, sso) as here:
+    async with at_the_door(sso) as here:
         token = craft(header(), claims(azp="callboard-board"))
         for form in ({"code": Desk.of(sso.app).links.make("root")}, {"token": token}):
             with nothing_shown(await here.post("/board/signin", data=form), 404):
                 pass
 
 
-async def test_no_token_is_ever_sent_to_the_browser(stage: Stage, sso: Sso) -> None:
-    async with at_the_door(stage, sso) as here:
+async def test_no_token_is_ever_sent_to_the_browser(sso: Sso) -> None:
+    async with at_the_door(sso) as here:
         said = [await arrive(here, sso), await here.get("/"), await here.get("/board/audit")]
     everything = json.dumps([[str(a.headers.multi_items()), a.text] for a in said])
     assert "refresh-" not in everything

@@ -94,12 +94,11 @@ def status(platform: Platform, found: Found, view: View, *, deep: bool) -> Statu
             "Git holds what Callboard did not write; the actions adopt and rerender are ways out"
         )
     if agent.held:
-        holds = ", ".join(f"{hold.kind} ({hold.reason})" for hold in agent.spec.holds)
-        next_ = "resume" if any(hold.kind == "user" for hold in agent.spec.holds) else None
+        next_ = "resume" if any(hold.is_pause for hold in agent.spec.holds) else None
         return Status(
             "Held",
             "stopped",
-            f"{agent.name} is stopped by {len(agent.spec.holds)} hold(s): {holds}.",
+            f"{agent.name} is stopped by {agent.why_held}.",
             next_,
             view.snapshot.revision,
             tuple(warnings),

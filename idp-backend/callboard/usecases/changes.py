@@ -18,7 +18,7 @@ from callboard.usecases.entries import summary
 from callboard.usecases.index import AGENTS, DATASETS, View, load_agent
 from callboard.usecases.memory import Memory
 from callboard.usecases.plans import plan_hash
-from callboard.usecases.request import CREATE, UPDATE, Request
+from callboard.usecases.request import Request
 from callboard.usecases.submission import Written
 from callboard.usecases.world import World
 
@@ -178,11 +178,8 @@ class AgentChange:
 
 
 def subject(request: Request) -> str:
-    """The commit's first line."""
-    verb = {CREATE: "Create", UPDATE: "Update"}.get(
-        request.action, request.action.replace("-", " ").capitalize()
-    )
-    return f"{verb} agent {request.agent}"
+    """The commit's first line: `sales-bot: change budget`."""
+    return f"{request.agent}: {request.action.replace('-', ' ')}"
 
 
 def _why(request: Request) -> str:

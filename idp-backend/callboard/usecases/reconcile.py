@@ -118,9 +118,7 @@ async def _committed(platform: Platform) -> list[AuditRecord]:
     records: list[AuditRecord] = []
     cursor: str | None = None
     while len(records) < _MOST:
-        query = AuditQuery(
-            outcome=str(Outcome.COMMITTED), since=since, limit=_PAGE, cursor=cursor
-        )
+        query = AuditQuery(outcome=str(Outcome.COMMITTED), since=since, limit=_PAGE, cursor=cursor)
         page = await platform.journal.find(query)
         records += [record for record in page.records if record.operation and record.commit]
         cursor = page.cursor

@@ -82,9 +82,9 @@ class DatasetChange:
             if old is not None and old.dataset == self.dataset:
                 raise ActionUnavailable(f"Dataset {self.name} is recorded as it is")
             draft.write(path, dataset_yaml(self.dataset))
-        verb = "Forget" if self.dataset is None else "Update" if old else "Record"
+        verb = "forget" if self.dataset is None else "update" if old else "record"
         return Written(
-            f"{verb} dataset {self.name}",
+            f"{self.name}: {verb} dataset",
             before=_about(old.dataset if old else None),
             after=_about(self.dataset),
         )
@@ -177,7 +177,7 @@ def due(agent: Agent, now: datetime, site: Site) -> SystemChange | None:
                 site,
                 agent.name,
                 f"ttl-destroy.{agent.name}.{_key(stamp)}",
-                f"Destroy agent {agent.name}: its time to live ended",
+                f"{agent.name}: destroy, its time to live ended",
                 lambda _agent: None,
             )
         if not any(hold.is_expiry for hold in spec.holds):
@@ -186,7 +186,7 @@ def due(agent: Agent, now: datetime, site: Site) -> SystemChange | None:
                 site,
                 agent.name,
                 f"ttl-hold.{agent.name}.{_key(stamp)}.{agent.generation}",
-                f"Hold agent {agent.name}: its time to live ended",
+                f"{agent.name}: hold, its time to live ended",
                 lambda found: found.with_hold(hold),
             )
     if ended:
@@ -195,7 +195,7 @@ def due(agent: Agent, now: datetime, site: Site) -> SystemChange | None:
             site,
             agent.name,
             f"hold-end.{agent.name}.{_key(last)}.{agent.generation}",
-            f"End {'a hold' if len(ended) == 1 else 'holds'} of agent {agent.name}",
+            f"{agent.name}: end of {'a hold' if len(ended) == 1 else 'holds'}",
             lambda found: found.but(
                 holds=tuple(h for h in found.spec.holds if h.until is None or h.until > now)
             ),
