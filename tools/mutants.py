@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -192,14 +192,16 @@ def run(mutants: Sequence[Mutant], jobs: int, *, verbose: bool = False) -> list[
             copies.put(Copy(Path(folder) / str(number), files))
 
         with ThreadPoolExecutor(jobs) as threads:
-            tests = sorted({test for mutant in mutants for test in mutant.tests})
+            wanted = sorted({test for mutant in mutants for test in mutant.tests})
+            there = _there(copies, wanted)
+            tests = [test for test in wanted if test in there]
             parts = [tests[number::jobs] for number in range(jobs)]
             before = list(threads.map(lambda part: _unmutated(copies, part), parts))
 
             def one(mutant: Mutant) -> Result:
                 copy = copies.get()
                 try:
-                    result = judged(copy, mutant, before, verbose=verbose)
+                    result = judged(copy, mutant, there, before, verbose=verbose)
                 finally:
                     copies.put(copy)
                 print(f"{result.verdict:<7}{mutant.row}: {mutant.guard}", file=sys.stderr)
@@ -209,16 +211,24 @@ def run(mutants: Sequence[Mutant], jobs: int, *, verbose: bool = False) -> list[
 
 
 def judged(
-    copy: Copy, mutant: Mutant, before: Sequence[Seen], *, verbose: bool = False
+    copy: Copy,
+    mutant: Mutant,
+    there: Collection[str],
+    before: Sequence[Seen],
+    *,
+    verbose: bool = False,
 ) -> Result:
+    """`there`: the tests that exist; `before`: what they came to without a mutation."""
     path = copy.root / mutant.file
     text = path.read_text() if path.exists() else ""
     if (times := text.count(mutant.old)) != 1:
         return Result(mutant, BROKEN, f"the text occurs {times} times in {mutant.file}")
     if mutant.file.endswith(".py") and not _compiles(text.replace(mutant.old, mutant.new)):
         return Result(mutant, BROKEN, "the mutant is no Python")
+    if absent := [test for test in mutant.tests if test not in there]:
+        return Result(mutant, BROKEN, f"there is no test {_short(absent[0])}")
     for seen in before:
-        if seen.code not in {0, 1, 5}:
+        if seen.code not in {0, 1}:
             return Result(mutant, BROKEN, f"no test runs without the mutation: {seen.last_line}")
         for test in mutant.tests:
             if seen.failed(test):
@@ -264,6 +274,18 @@ def _verdict(mutant: Mutant, seen: Seen) -> tuple[str, str]:  # noqa: PLR0911 - 
         what = ", ".join(first["raised"]) or "no exception"
         return BROKEN, f"{test} failed in its {first['when']} by {what}, not by an assertion"
     return RED, test
+
+
+def _there(copies: "SimpleQueue[Copy]", tests: Sequence[str]) -> frozenset[str]:
+    """Those of the tests that exist, or a case of which does."""
+    copy = copies.get()
+    try:
+        files = sorted({test.partition("::")[0] for test in tests})
+        files = [file for file in files if (copy.root / file).exists()]
+        found = copy.pytest(files, "--collect-only", seconds=120).output.splitlines()
+    finally:
+        copies.put(copy)
+    return frozenset(test for test in tests if any(_is_case(each, test) for each in found))
 
 
 def _unmutated(copies: "SimpleQueue[Copy]", tests: Sequence[str]) -> Seen:

@@ -213,6 +213,21 @@ def test_no_credential_gets_into_a_record() -> None:
     assert line.count(MASK.encode()) == 9
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"reason": "token=hunter2"},
+        {"request_id": "token=hunter2"},
+        {"action": "token=hunter2"},
+        {"after": {"note": "token=hunter2"}},
+        {"actor": ALICE.model_copy(update={"client": "token=hunter2"})},
+        {"target": agent("token=hunter2")},
+    ],
+)
+def test_a_credential_in_one_field_alone_is_masked(values: dict[str, Any]) -> None:
+    assert b"hunter2" not in line_of(outcome(**values))
+
+
 def test_a_credential_beyond_a_cut_or_across_it_is_not_kept() -> None:
     for before in (MAX_TEXT - 40, 2 * MAX_TEXT - 20, 2 * MAX_TEXT + 10):
         text = "x" * before + " token=hunter2hunter2hunter2hunter2hunter2hunter2"

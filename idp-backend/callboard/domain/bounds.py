@@ -10,13 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel
 
-from callboard.domain.audit import Entry
+from callboard.domain.audit import Actor, Entry, Target
 from callboard.domain.chain import rfc3339
 from callboard.domain.redaction import MASK, may_hold_secret, names_a_secret, redact
 
@@ -40,6 +41,7 @@ _IDENTIFIERS: Final = frozenset(
 )
 _GENERATED: Final = _IDENTIFIERS - {"request_id"}
 """Made by Callboard, so never a place for somebody's credential."""
+_LOOKED_AT: Final = _GENERATED | {"actor", "target"}
 _CHANGES: Final = ("before", "after")
 _UNPRINTABLE: Final = re.compile(
     "[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
@@ -97,7 +99,7 @@ def bounded(entry: Entry, limit: int = MAX_RECORD) -> dict[str, Any]:
     """
     fields = _fields(entry)
     most = limit - _STAMPS
-    if _is_fine(fields, most):
+    if _is_fine(entry, fields, most):
         return fields
     for size in _SIZES:
         smaller = _fit(fields, size)
@@ -106,7 +108,7 @@ def bounded(entry: Entry, limit: int = MAX_RECORD) -> dict[str, Any]:
     raise ValueError(f"no record fits into {limit} bytes")
 
 
-def _is_fine(fields: Mapping[str, Any], most: int) -> bool:
+def _is_fine(entry: Entry, fields: Mapping[str, Any], most: int) -> bool:
     """One look at the whole record instead of many at its texts: nearly all are small and plain."""
     try:
         body = orjson.dumps(fields)
@@ -117,9 +119,16 @@ def _is_fine(fields: Mapping[str, Any], most: int) -> bool:
         and body.isascii()
         and b"\x7f" not in body
         and not may_hold_secret(
-            orjson.dumps({name: fields[name] for name in fields if name not in _GENERATED})
+            orjson.dumps({name: fields[name] for name in fields if name not in _LOOKED_AT})
         )
+        and _has_no_secret(entry.actor)
+        and _has_no_secret(entry.target)
     )
+
+
+@lru_cache(maxsize=256)  # the same few people and agents come again and again
+def _has_no_secret(part: Actor | Target) -> bool:
+    return not may_hold_secret(part.model_dump_json().encode())
 
 
 def _fields(entry: Entry) -> dict[str, Any]:

@@ -265,6 +265,7 @@ class Committer:
             trailers.OPERATION: submission.operation,
             trailers.ACTION: submission.action,
             _ABOUT[target.kind]: target.name,
+            trailers.OWNER: target.owner,
             trailers.ACTOR: principal.subject,
             trailers.PLAN: change.plan_hash,
             trailers.KEY: change.key,

@@ -28,6 +28,7 @@ class Landed:
     action: str
     agent: str
     dataset: str | None
+    owner: str | None
     subject: str
     username: str
     at: datetime
@@ -76,6 +77,7 @@ class Memory:
             action=trailers.get(seal.ACTION, ""),
             agent=trailers.get(seal.AGENT, ""),
             dataset=trailers.get(seal.DATASET),
+            owner=trailers.get(seal.OWNER),
             subject=trailers.get(seal.ACTOR, ""),
             username=commit.author_name,
             at=commit.at,
