@@ -121,6 +121,7 @@ async def connected(
             records=Records(git, seal, now),
             journal=journal,
             operations=operations,
+            outcomes=outcomes,
             committer=committer,
             decider=decider,
             site=site,

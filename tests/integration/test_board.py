@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import httpx
 import pytest
 
@@ -554,6 +555,17 @@ async def test_a_transfers_plan_takes_the_eyes_of_both_teams(house: Stage) -> No
             assert (await here.get(f"/board/plans/{plan['hash']}")).status_code == status, user
 
 
+async def test_an_approvals_plan_takes_them_too(stage: Stage) -> None:
+    await stage.create("moving-bot")
+    asked = await stage.act("moving-bot", "transfer-owner", {"owner": "risk"})
+    path = f"/board/approvals/{asked.json()['approval']}"
+    for user, sees in {"alice": True, "dan": True, "carol": False}.items():
+        async with visit(stage, user) as here:
+            answer = await here.get(path)
+            assert answer.status_code == 200
+            assert ("agents/risk/moving-bot" in answer.text) is sees, user
+
+
 async def test_a_plan_is_shown_for_an_hour(house: Stage) -> None:
     body = {"name": "sales-bot", "spec": dict(SPEC)}
     plan = (await house.alice.post("/api/v1/agents?dryRun=true", json=body)).json()
@@ -819,17 +831,34 @@ async def test_the_banner_names_the_embedded_parts(theatre: Theatre) -> None:
         assert f"<dt>{part}</dt>" in text
 
 
-async def test_a_rewritten_branch_is_an_alarm_on_every_page(
+async def test_a_rewritten_branch_is_an_alarm_on_every_page(stage: Stage) -> None:
+    await stage.create()
+    await stage.create("lost-bot")
+    before = (await stage.platform.git.commits(limit=2))[1].revision
+    bare = str(stage.home / "delivery.git")
+    await anyio.run_process(["git", "--git-dir", bare, "update-ref", "refs/heads/main", before])
+    async with visit(stage, "carol") as here:
+        for path in [*LISTS, "/board/agents/sales-bot", "/board/agents/lost-bot"]:
+            text = (await here.get(path)).text
+            assert 'role="alert"' in text, path
+            assert "read-only" in text
+    async with browser(stage) as stranger:
+        assert 'role="alert"' not in (await stranger.get("/")).text
+
+
+async def test_the_board_stands_while_the_repository_does_not_answer(
     theatre: Theatre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = await theatre.at("carol")
-    monkeypatch.setattr(theatre.stage.platform.state, "read_only", "a" * 40)
-    for path in theatre.pages:
-        text = (await here.get(path)).text
-        assert 'role="alert"' in text, path
-        assert "read-only" in text
-    async with browser(theatre.stage) as stranger:
-        assert 'role="alert"' not in (await stranger.get("/")).text
+    async def silent(_prefix: str) -> Any:
+        raise Unavailable("The delivery repository does not answer")
+
+    here = await theatre.at("root")
+    monkeypatch.setattr(theatre.stage.platform.git, "branches", silent)
+    text = (await here.get("/")).text
+    assert "sales-bot" in text
+    assert "does not answer" in text
+    assert (await here.get(f"/board/operations/{theatre.waiting}")).status_code == 200
+    assert (await here.get("/board/approvals")).status_code == 503
 
 
 # Finding things

@@ -302,7 +302,7 @@ async def test_an_approved_request_that_landed_in_the_dark_is_done(stage: Stage)
     stage.platform.git.publish = broken  # type: ignore[method-assign]
     await review(stage, approval, "dan")
     stage.platform.git.publish = publish  # type: ignore[method-assign]
-    stage.clock.forward(minutes=2)
+    stage.clock.forward(minutes=6)
     for _ in range(3):
         await asyncio.sleep(0.1)
         await sweeper.sweep(stage.platform)
@@ -775,12 +775,12 @@ async def test_settling_at_start_knows_a_request_that_waits_for_approval(stage: 
 
     async def dies(entry: Entry, **more: Any) -> AuditRecord:
         if entry.outcome is Outcome.AWAITING_APPROVAL:
-            raise KeyboardInterrupt
+            raise _Crash
         return await append(entry, **more)
 
     alice = await stage.platform.identity.authenticate(stage.issuer.token("alice"))
     stage.platform.journal.append = dies  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(_Crash):
         await _raising(
             submit(stage.platform, alice, "change-budget", "sales-bot", {"budgetUsd": "80"}, Call())
         )
@@ -790,6 +790,10 @@ async def test_settling_at_start_knows_a_request_that_waits_for_approval(stage: 
     waiting = (await stage.dan.get("/api/v1/approvals?state=Open")).json()["items"]
     failed = [one for one in outcomes if one.outcome is Outcome.FAILED]
     assert not (failed and waiting)
+
+
+class _Crash(BaseException):
+    """The process ends here."""
 
 
 async def _raising(work: Any) -> Any:

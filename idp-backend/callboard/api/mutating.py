@@ -119,6 +119,8 @@ async def answer(platform: Platform, calling: Calling, operation: Operation) -> 
     operation = await platform.operations.wait(
         operation.id, wait, until_final=calling.wait is not None
     )
+    if operation.same_as:
+        operation = await platform.operations.find(operation.same_as)
     error = operation.error
     if (
         operation.state is OperationState.STALLED

@@ -70,3 +70,5 @@ class Operation(Value):
     evidence: Literal["git", "cluster"] | None = None
     error: OperationError | None = None
     idempotency_key: str | None = None
+    same_as: str | None = None
+    """The operation that the same keyed request became first, on another replica."""

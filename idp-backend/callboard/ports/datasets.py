@@ -1,6 +1,6 @@
 """Where datasets lie: a folder of CSV files, or a bucket."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,11 +46,15 @@ class Datasets(Protocol):
         owner: str | None = None,
         sensitivity: Sensitivity | None = None,
         description: str | None = None,
+        may_replace: Callable[[Dataset | None], None] | None = None,
     ) -> Dataset:
         """Store a new version, streamed, whole or not at all; return it validated.
 
         Raise `TooLarge` past the limit, `Unavailable` when it cannot be stored. The sidecar is
-        written only for the fields given.
+        written only for the fields given. `may_replace` is told what lies there (None: nothing)
+        once the stream has ended, right before anything changes and while no other upload of
+        that name can; what it raises is raised, and nothing is stored. It may be called in
+        another thread.
         """
         ...
 

@@ -13,7 +13,7 @@ from callboard.domain.identity import Principal
 from callboard.pipeline.manifest import to_yaml
 from callboard.policy.authorise import missing
 from callboard.ports.clock import Clock
-from callboard.ports.git import GitRepository, Message
+from callboard.ports.git import GitRepository, Message, Snapshot
 from callboard.usecases.seal import Seal
 
 PREFIX: Final = "approvals/"
@@ -47,57 +47,67 @@ class Records:
     async def change(
         self, id_: str, change: Callable[[Approval], Approval], by: Principal, verb: str
     ) -> Approval:
-        """Write what `change` makes of the newest record; again when somebody else was first."""
+        """Write what `change` makes of the newest record; again when somebody else was first.
+
+        What `change` raises is raised. A write whose answer was lost is looked for.
+        """
         for _ in range(_TRIES):
-            before = await self._read(id_)
-            if before is None:
+            found = await self._read(id_, ask=True)
+            if found is None:
                 raise missing("approval", id_)
+            base, before = found
             try:
-                return await self.write(before, change(before), by, verb)
-            except (Stale, OutcomeUnknown):
+                return await self._write(base, change(before), by, verb)
+            except Stale:
                 continue
         raise Stale("Somebody else reviews this right now; try again")
 
-    async def write(
-        self, before: Approval | None, after: Approval, by: Principal, verb: str
-    ) -> Approval:
-        branch = f"{PREFIX}{after.id}"
-        if before is None:
-            base = await self._git.new_branch(branch, await self._git.snapshot())
-        else:
-            base = await self._git.snapshot(branch)
-            if base.revision != self._known[after.id][0]:
-                raise Stale("Somebody else reviewed this")
+    async def add(self, approval: Approval, by: Principal) -> Approval:
+        """Write a new record."""
+        main = await self._git.snapshot()
+        base = await self._git.new_branch(f"{PREFIX}{approval.id}", main)
+        return await self._write(base, approval, by, "Ask for approval")
+
+    async def _write(self, base: Snapshot, after: Approval, by: Principal, verb: str) -> Approval:
+        """Onto exactly the revision that was read: the branch's compare-and-swap does the rest."""
         draft = self._git.draft(base)
         draft.write(_path(after.id), to_yaml(self._document(after)).encode())
         draft.commit(
             Message(
-                subject=f"{verb}: {after.action} {after.agent}",
+                subject=f"{after.agent}: {after.action}: {verb.lower()}",
                 author_name=by.username,
                 author_email=by.email or f"{by.username}@users.noreply.callboard.dev",
                 at=self._now(),
             )
         )
-        snapshot = await self._git.publish(draft)
-        self._known[after.id] = (snapshot.revision, after)
+        try:
+            revision = (await self._git.publish(draft)).revision
+        except OutcomeUnknown:
+            found = await self._read(after.id, ask=True)
+            if found is None or not await self._git.contains(draft.head, found[0].branch):
+                raise Stale("The write did not get through") from None
+            revision = draft.head
+        self._known[after.id] = (revision, after)
         return after
 
     async def forget(self, id_: str) -> None:
         """Remove the branch of a request that ended long ago."""
         await self._git.delete_branch(f"{PREFIX}{id_}", self._known[id_][0])
 
-    async def _read(self, id_: str) -> Approval | None:
+    async def _read(self, id_: str, *, ask: bool = False) -> tuple[Snapshot, Approval] | None:
+        """The record and the revision that it was read at; `ask` the remote first."""
+        branch = f"{PREFIX}{id_}"
         try:
-            snapshot = await self._git.snapshot(f"{PREFIX}{id_}")
+            snapshot = await (self._git.fetch(branch) if ask else self._git.snapshot(branch))
             approval = self._parse(snapshot.read(_path(id_)) or b"")
         except NotFound:
             return None
         except (ValidationError, yaml.YAMLError, ValueError):
-            logger.warning("branch {}{} holds no approval that Callboard wrote", PREFIX, id_)
+            logger.warning("branch {} holds no approval that Callboard wrote", branch)
             self._known.pop(id_, None)
             return None
         self._known[id_] = (snapshot.revision, approval)
-        return approval
+        return snapshot, approval
 
     def _parse(self, body: bytes) -> Approval:
         """Only what carries our seal: whoever can push must not be able to approve by it."""

@@ -7,7 +7,7 @@ decided again, with the roles that the requester holds then.
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import uuid_utils
@@ -19,6 +19,7 @@ from callboard.domain.errors import (
     CallboardError,
     Conflict,
     KeyReused,
+    OutcomeUnknown,
 )
 from callboard.domain.identity import SYSTEM, Permission, Principal, Scope
 from callboard.domain.operation import Operation, OperationState, Step
@@ -33,9 +34,13 @@ from callboard.usecases.committer import Committer
 from callboard.usecases.decide import Decision
 from callboard.usecases.entries import actor_of, agent_target
 from callboard.usecases.operations import Operations
+from callboard.usecases.outcomes import Outcomes
 from callboard.usecases.request import Request
 from callboard.usecases.submission import Submission
 
+_PASSING: Final = frozenset({"unavailable", "outcome-unknown", "read-only", "journal-unavailable"})
+"""Codes of failures that say nothing against the request: it is tried again."""
+_RETRY: Final = timedelta(minutes=5)
 _ENDED: Final = {
     ApprovalState.REJECTED,
     ApprovalState.EXPIRED,
@@ -51,6 +56,7 @@ class Approvals:
         records: Records,
         journal: Journal,
         operations: Operations,
+        outcomes: Outcomes,
         committer: Committer,
         decider: Decider,
         site: Site,
@@ -58,9 +64,12 @@ class Approvals:
         keep_for: timedelta = timedelta(days=30),
     ) -> None:
         self._records, self._journal, self._operations = records, journal, operations
-        self._committer, self._decider, self._site = committer, decider, site
+        self._outcomes, self._committer = outcomes, committer
+        self._decider, self._site = decider, site
         self._now, self._keep_for = now, keep_for
-        self._following: dict[str, asyncio.Task[None]] = {}
+        self._under_way: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next_try: dict[str, datetime] = {}
 
     # --- reading
 
@@ -135,16 +144,24 @@ class Approvals:
             expires_at=now + self._site.approval_life,
         )
         try:
-            await self._records.write(None, approval, principal, "Ask for approval")
+            await self._records.add(approval, principal)
         except CallboardError as error:
             await self._outcome(intent, principal, Outcome.FAILED, error.detail)
             self._operations.move(operation.id, OperationState.FAILED, error.detail, error=error)
             error.recorded = True
             raise
-        await self._outcome(intent, principal, Outcome.AWAITING_APPROVAL, rule.reason)
-        return self._operations.move(
+        moved = self._operations.move(
             operation.id, OperationState.AWAITING_APPROVAL, rule.reason, approval=approval.id
         )
+        waiting = _outcome(intent, principal, Outcome.AWAITING_APPROVAL, rule.reason)
+        waiting = waiting.model_copy(update={"after": {"approval": approval.id}})
+        if not await self._outcomes.record(waiting):
+            raise OutcomeUnknown(
+                "It waits for approval, but that cannot be recorded now; ask again",
+                operation=operation.id,
+                retry_after=5,
+            )
+        return moved
 
     # --- reviewing
 
@@ -206,17 +223,30 @@ class Approvals:
         return after
 
     async def carry_out(self, approval: Approval) -> None:
-        """Send an approved request to the committer; safe to repeat."""
-        if approval.id in self._following:
+        """Send an approved request to the committer; safe to repeat, at once or later."""
+        if approval.id in self._under_way:
             return
+        self._under_way.add(approval.id)
+        try:
+            submission = await self._submission(approval)
+        except BaseException:
+            self._under_way.discard(approval.id)
+            raise
+        self._adopt(approval, OperationState.ACCEPTED, "approved")
+        self._committer.submit(submission)
+        task = asyncio.create_task(self._close(approval, submission))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _submission(self, approval: Approval) -> Submission:
         requester = principal_of(approval)
-        request = Request.model_validate(approval.request)
+        target = agent_target(approval.agent, approval.owner)
         intent = await self._journal.append(
             Entry(
                 phase=Phase.INTENT,
                 actor=actor_of(requester),
                 action=approval.action,
-                target=agent_target(approval.agent, approval.owner),
+                target=target,
                 outcome=Outcome.ALLOWED,
                 reason=f"approved by {', '.join(r.username for r in approval.reviews)}",
                 operation=approval.operation,
@@ -224,43 +254,45 @@ class Approvals:
                 after={"approval": approval.id},
             )
         )
-        self._adopt(approval, OperationState.ACCEPTED, "approved")
-        submission = Submission(
+        change = AgentChange(
+            self._decider,
+            Request.model_validate(approval.request),
+            approval.plan_hash,
+            approved=True,
+            plan_hash=approval.plan_hash,
+        )
+        return Submission(
             operation=approval.operation,
             action=approval.action,
-            target=agent_target(approval.agent, approval.owner),
+            target=target,
             principal=requester,
-            change=AgentChange(
-                self._decider,
-                request,
-                approval.plan_hash,
-                approved=True,
-                plan_hash=approval.plan_hash,
-            ),
+            change=change,
             intent=intent,
             accepted_at=self._now(),
             reread_roles=True,
         )
-        self._committer.submit(submission)
-        self._following[approval.id] = asyncio.create_task(self._close(approval, submission))
 
     async def _close(self, approval: Approval, submission: Submission) -> None:
-        await submission.done.wait()
-        operation = await self._operations.find(approval.operation)
-        landed = operation.revision is not None
-        state = ApprovalState.DONE if landed else ApprovalState.CLOSED
-        outcome = operation.revision or (operation.error.detail if operation.error else "")
-
-        def closed(now: Approval) -> Approval:
-            return now.model_copy(update={"state": state, "outcome": outcome})
-
+        """Write down how it ended. What is not known, or may yet succeed, stays approved."""
         try:
+            await submission.done.wait()
+            operation = await self._operations.find(approval.operation)
+            error = operation.error
+            if operation.revision is None and error and error.code in _PASSING:
+                self._next_try[approval.id] = self._now() + _RETRY
+                return
+            state = ApprovalState.DONE if operation.revision else ApprovalState.CLOSED
+            outcome = operation.revision or (error.detail if error else "")
+
+            def closed(now: Approval) -> Approval:
+                return now.model_copy(update={"state": state, "outcome": outcome})
+
             await self._records.change(approval.id, closed, submission.principal, "Close")
         except CallboardError as error:
             # The sweeper finds it approved, sends it again, and history answers that it landed.
             logger.warning("approval {} stays open: {}", approval.id, error.detail)
         finally:
-            del self._following[approval.id]
+            self._under_way.discard(approval.id)
 
     async def cancel(self, id_: str, principal: Principal, reason: str) -> None:
         """Take back a request that still waits."""
@@ -273,33 +305,70 @@ class Approvals:
         await self._records.change(id_, cancelled, principal, "Take back")
 
     async def sweep(self) -> None:
-        """Expire what is past its end, go on with what was approved, forget what is old."""
+        """Expire what is past its end, go on with what was approved, forget what is old.
+
+        One that cannot be dealt with now does not keep the others waiting.
+        """
         await self.refresh()
-        now = self._now()
         for approval in self._records:
-            if approval.state is ApprovalState.OPEN and approval.expires_at <= now:
-                await self._expire(approval)
-            elif approval.state is ApprovalState.APPROVED:
+            try:
+                await self._sweep(approval)
+            except CallboardError as error:
+                logger.warning("approval {}: {}", approval.id, error.detail)
+
+    async def _sweep(self, approval: Approval) -> None:
+        now = self._now()
+        if approval.state is ApprovalState.OPEN and approval.expires_at <= now:
+            await self._expire(approval)
+        elif approval.state is ApprovalState.APPROVED:
+            held = self._operations.held(approval.operation)
+            landed = held is not None and held.revision is not None
+            if landed or self._next_try.get(approval.id, now) <= now:
                 await self.carry_out(approval)
-            elif approval.state in _ENDED and approval.expires_at < now - self._keep_for:
+        elif approval.state in _ENDED:
+            self._ended_elsewhere(approval)
+            if approval.expires_at < now - self._keep_for:
                 await self._records.forget(approval.id)
 
-    async def _expire(self, approval: Approval) -> None:
-        requester = principal_of(approval)
+    def _ended_elsewhere(self, approval: Approval) -> None:
+        """Another replica ended it: who follows it here is told."""
+        held = self._operations.held(approval.operation)
+        if held is None or held.state is not OperationState.AWAITING_APPROVAL:
+            return
+        if approval.state is ApprovalState.DONE and approval.outcome:
+            destroyed = approval.action == "destroy"
+            self._operations.committed(held.id, approval.outcome, destroyed=destroyed)
+            return
+        state = {
+            ApprovalState.REJECTED: OperationState.DENIED,
+            ApprovalState.EXPIRED: OperationState.DENIED,
+            ApprovalState.CLOSED: OperationState.FAILED,
+        }.get(approval.state, OperationState.CANCELLED)
+        self._operations.move(held.id, state, approval.outcome or str(approval.state))
 
+    async def _expire(self, approval: Approval) -> None:
         def expired(now: Approval) -> Approval:
+            if now.state is not ApprovalState.OPEN:
+                raise Conflict(f"The request is {now.state}")
             return now.model_copy(
                 update={"state": ApprovalState.EXPIRED, "outcome": "nobody agreed in time"}
             )
 
-        await self._records.change(approval.id, expired, requester, "Expire")
+        await self._records.change(approval.id, expired, SYSTEM, "Expire")
         await self._end(approval, "nobody agreed in time", SYSTEM)
+
+    def waiting(self, operation: str) -> Approval | None:
+        """The request that this operation became, while it can still be carried out."""
+        for approval in self._records:
+            if approval.operation == operation and approval.state not in _ENDED:
+                return approval
+        return None
 
     # --- writing
 
     async def _end(self, approval: Approval, detail: str, by: Principal) -> None:
-        """It will not be done: recorded for the operation, then its state moved."""
-        await self._journal.append(
+        """It will not be done: recorded for the operation, and its state moved."""
+        await self._outcomes.record(
             Entry(
                 phase=Phase.OUTCOME,
                 actor=actor_of(by),
@@ -337,21 +406,25 @@ class Approvals:
     async def _outcome(
         self, intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str | None
     ) -> None:
-        await self._journal.append(
-            Entry(
-                phase=Phase.OUTCOME,
-                actor=actor_of(principal),
-                action=intent.action,
-                target=intent.target,
-                outcome=outcome,
-                reason=reason,
-                request_id=intent.request_id,
-                trace_id=intent.trace_id,
-                operation=intent.operation,
-                plan_hash=intent.plan_hash,
-                settles=intent.id,
-            )
-        )
+        await self._outcomes.record(_outcome(intent, principal, outcome, reason))
+
+
+def _outcome(
+    intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str | None
+) -> Entry:
+    return Entry(
+        phase=Phase.OUTCOME,
+        actor=actor_of(principal),
+        action=intent.action,
+        target=intent.target,
+        outcome=outcome,
+        reason=reason,
+        request_id=intent.request_id,
+        trace_id=intent.trace_id,
+        operation=intent.operation,
+        plan_hash=intent.plan_hash,
+        settles=intent.id,
+    )
 
 
 def principal_of(approval: Approval) -> Principal:

@@ -83,10 +83,18 @@ class Decider:
             return None
 
     async def _last_written(self, folder: str) -> str | None:
-        for commit in await self.git.commits(path=folder, limit=100):
-            if self.memory.read(commit):
-                return commit.revision
-        return None
+        """The newest commit of this agent that Callboard really made.
+
+        Whoever can push can copy trailers with their seal from an older commit: only the oldest
+        commit that carries an operation is that operation's.
+        """
+        name = folder.rpartition("/")[2]
+        firsts: dict[str, str] = {}
+        for commit in reversed(await self.git.commits(path=folder)):
+            landed = self.memory.read(commit)
+            if landed is not None and landed.agent == name:
+                firsts.setdefault(landed.operation, landed.revision)
+        return next(reversed(firsts.values()), None)
 
     async def _versions(
         self, name: str | None, version: str | None, view: View, earlier: Agent | None

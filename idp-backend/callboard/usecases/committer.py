@@ -96,11 +96,15 @@ class Committer:
         self._idle.clear()
         self._wake.set()
 
-    def cancel(self, operation: str) -> bool:
-        """Take back what still waits; False when it is being committed or is not here."""
+    def waits(self, operation: str) -> bool:
+        """Whether it is queued here and not yet being committed."""
+        return any(submission.operation == operation for submission in self._queue)
+
+    def withdraw(self, operation: str) -> bool:
+        """Take it out of the queue; False when it is being committed or is not here."""
         for submission in self._queue:
-            if submission.operation == operation and not submission.started:
-                submission.cancelled = True
+            if submission.operation == operation:
+                self._queue.remove(submission)
                 submission.done.set()
                 return True
         return False
@@ -127,41 +131,44 @@ class Committer:
             self._idle.set()
 
     async def _run_batch(self, batch: Sequence[Submission]) -> None:
-        for submission in batch:
-            submission.started = True
-        todo = [submission for submission in batch if not submission.cancelled]
         try:
-            with self._telemetry.span(SpanName.COMMIT_BATCH, batch=len(todo)):
-                await self._commit(todo)
+            with self._telemetry.span(SpanName.COMMIT_BATCH, batch=len(batch)):
+                await self._commit(list(batch))
         except CallboardError as error:
-            await self._outcomes.failed(_open(todo), error)
+            await self._outcomes.failed(_open(batch), error)
         except Exception:  # noqa: BLE001 - one bad batch must not end the only writer
             logger.exception("a batch of {} failed", len(batch))
             unknown = OutcomeUnknown("Callboard failed inside; the operation will tell")
-            await self._outcomes.failed(_open(todo), unknown)
+            await self._outcomes.failed(_open(batch), unknown)
 
     async def _commit(self, batch: list[Submission]) -> None:
-        """Build and push until it is on the branch, or surely never will be."""
+        """Build and push until it is on the branch, or surely never will be.
+
+        Once the answer of a push was lost, giving up means not knowing, never having failed.
+        """
         give_up = self._now() + _GIVE_UP
-        wait = 0.05
+        wait, dark = 0.05, False
         while batch:
             try:
                 view = await self._state.look(fetch=True)
                 self._refuse_read_only()
                 built = await self._build(view, batch)
-                if built.commits and not await self._published(built):
-                    continue
+                if not built.commits or await self._published(built):
+                    await self._finish(batch, built)
+                    return
+                error: Unavailable | Stale = Unavailable("the push did not get through")
             except (ReadOnly, JournalUnavailable):
                 raise
-            except (Stale, Unavailable) as error:
-                if self._now() >= give_up:
-                    raise Unavailable(f"It was tried for two minutes: {error.detail}") from error
-                await asyncio.sleep(wait)
-                # Losing a race is no reason to stand back for long; a server away is.
-                wait = wait if isinstance(error, Stale) else min(wait * 2, 2.0)
-                continue
-            await self._finish(batch, built)
-            return
+            except (Stale, Unavailable) as caught:
+                error = caught
+            dark = dark or isinstance(error, OutcomeUnknown)
+            if self._now() >= give_up:
+                if dark:
+                    raise OutcomeUnknown("The repository did not answer; the operation will tell")
+                raise Unavailable(f"It was tried for two minutes: {error.detail}")
+            await asyncio.sleep(wait)
+            # Losing a race is no reason to stand back for long; a server away is.
+            wait = wait if isinstance(error, Stale) else min(wait * 2, 2.0)
 
     async def _published(self, built: _Built) -> bool:
         """Push; False when it surely did not land and has to be built again."""
@@ -221,13 +228,16 @@ class Committer:
                 continue
             if draft.size > MAX_BYTES or draft.objects > MAX_OBJECTS:
                 return  # the rest goes into the next push
+            moved = dict(world.moved)
             try:
                 self._build_one(submission, world, principals[submission.operation], built)
             except CallboardError as error:
                 draft.rollback()
+                world.moved = moved
                 built.refused[submission.operation] = error
             except Exception:  # noqa: BLE001 - it fails alone, the batch goes on
                 draft.rollback()
+                world.moved = moved
                 logger.exception("operation {} could not be built", submission.operation)
                 error_ = Unavailable("Callboard failed inside while building this")
                 built.refused[submission.operation] = error_
@@ -285,9 +295,7 @@ class Committer:
         """Every decision of the attempt holds now: record them, together."""
         await asyncio.gather(*(self._end(submission, built) for submission in batch))
         left = [submission for submission in batch if not submission.done.is_set()]
-        for submission in reversed(left):  # in front, in their order: they came first
-            submission.started = False
-            self._queue.appendleft(submission)
+        self._queue.extendleft(reversed(left))  # in front, in their order: they came first
 
     async def _end(self, submission: Submission, built: _Built) -> None:
         id_ = submission.operation

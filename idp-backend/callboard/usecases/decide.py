@@ -38,7 +38,8 @@ from callboard.pipeline.templates import TEMPLATES
 from callboard.policy import guardrails
 from callboard.policy.approvals import approval_rule, baseline
 from callboard.policy.authorise import authorise, missing
-from callboard.usecases.index import Found
+from callboard.policy.visibility import visible
+from callboard.usecases.index import Found, Recorded
 from callboard.usecases.request import CREATE, UPDATE, Request
 from callboard.usecases.world import World
 
@@ -136,7 +137,7 @@ def _create(world: World, request: Request, principal: Principal, known: Known) 
     except ValidationError as error:
         wrong = findings_of(error, "/spec")
         draft = _rest(parameters, wrong)
-    recorded = world.dataset(draft.dataset)
+    recorded = _recorded(world, draft.dataset, principal)
     decision.base = f"-.{recorded.blob if recorded else '-'}"
     facts = replace(facts, dataset=recorded.dataset if recorded else None)
     try:
@@ -190,7 +191,7 @@ def _change(world: World, request: Request, principal: Principal, known: Known) 
         raise missing("action", request.action)
     found = _existing(world, request, principal, known, kind)
     agent = found.agent
-    decision = Decision(request, agent.spec.owner, found, None, base=_base(world, found, None))
+    decision = Decision(request, agent.spec.owner, found, None, base=_base(world, found, None, principal))
     decision.urgent = kind is not None and kind.urgent
     if request.if_match is not None and request.if_match != found.etag:
         decision.violations.append(
@@ -282,8 +283,8 @@ def _acted(
         raise _invalid(findings_of(error, "")) from None
     needs = action.needs(agent)
     wanted = needs.dataset_name(known.earlier)
-    recorded = world.dataset(wanted) if wanted else None
-    decision.base = _base(world, decision.before, wanted)
+    recorded = _recorded(world, wanted, principal) if wanted else None
+    decision.base = _base(world, decision.before, wanted, principal)
     facts = replace(
         _facts(request, principal, known),
         dataset=recorded.dataset if recorded else None,
@@ -338,8 +339,14 @@ def _facts(request: Request, principal: Principal, known: Known) -> Facts:
     )
 
 
-def _base(world: World, found: Found, dataset: str | None) -> str:
-    recorded = world.dataset(dataset or found.agent.spec.dataset)
+def _recorded(world: World, name: str, requester: Principal) -> Recorded | None:
+    """A dataset that the requester may not know of is, in every word of the answer, not there."""
+    recorded = world.dataset(name)
+    return recorded if recorded and visible(recorded.dataset, requester) else None
+
+
+def _base(world: World, found: Found, dataset: str | None, requester: Principal) -> str:
+    recorded = _recorded(world, dataset or found.agent.spec.dataset, requester)
     return f"{found.etag}.{recorded.blob if recorded else '-'}"
 
 

@@ -1,7 +1,7 @@
 """Look at operations and take them back: for who may read what they are about."""
 
-from callboard.domain.audit import Entry, Outcome, Phase
-from callboard.domain.errors import ActionUnavailable, Forbidden
+from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
+from callboard.domain.errors import ActionUnavailable, CallboardError, Forbidden
 from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.operation import Operation, OperationState
 from callboard.policy.authorise import missing
@@ -72,27 +72,55 @@ async def cancel(
             ask=platform.site.contact,
         )
     waits = operation.state is OperationState.AWAITING_APPROVAL and operation.approval
-    if not waits and not platform.committer.cancel(id_):
-        raise ActionUnavailable(
-            f"The operation is {operation.state}; it is too late to take it back"
+    too_late = ActionUnavailable(
+        f"The operation is {operation.state}; it is too late to take it back"
+    )
+    if not waits and not platform.committer.waits(id_):
+        raise too_late
+    intent = await platform.journal.append(
+        Entry(
+            phase=Phase.INTENT,
+            actor=actor_of(principal),
+            action="operation.cancel",
+            target=Target(kind="operation", name=id_, owner=operation.owner),
+            outcome=Outcome.ALLOWED,
+            request_id=request_id,
         )
-    records = await platform.journal.of_operation(id_)
-    intent = next((r for r in records if r.phase is Phase.INTENT), None)
-    if waits and operation.approval:
-        await platform.approvals.cancel(operation.approval, principal, "taken back")
-    await platform.journal.append(
+    )
+    try:
+        if waits and operation.approval:
+            await platform.approvals.cancel(operation.approval, principal, "taken back")
+        elif not platform.committer.withdraw(id_):
+            raise too_late
+    except CallboardError as error:
+        await platform.outcomes.record(_outcome(intent, principal, Outcome.FAILED, error.detail))
+        error.recorded = True
+        raise
+    detail = f"taken back by {principal.username}"
+    await platform.outcomes.record(_outcome(intent, principal, Outcome.CANCELLED, detail))
+    await platform.outcomes.record(
         Entry(
             phase=Phase.OUTCOME,
             actor=actor_of(principal),
             action=operation.action,
-            target=intent.target if intent else agent_target(operation.agent, operation.owner),
+            target=agent_target(operation.agent, operation.owner),
             outcome=Outcome.CANCELLED,
-            reason=f"taken back by {principal.username}",
+            reason=detail,
             request_id=request_id,
             operation=id_,
-            settles=intent.id if intent else None,
         )
     )
-    return platform.operations.move(
-        id_, OperationState.CANCELLED, f"taken back by {principal.username}"
+    return platform.operations.move(id_, OperationState.CANCELLED, detail)
+
+
+def _outcome(intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str) -> Entry:
+    return Entry(
+        phase=Phase.OUTCOME,
+        actor=actor_of(principal),
+        action=intent.action,
+        target=intent.target,
+        outcome=outcome,
+        reason=reason,
+        request_id=intent.request_id,
+        settles=intent.id,
     )

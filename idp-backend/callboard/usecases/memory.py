@@ -4,7 +4,7 @@ Rebuilt from history, extended by each new commit; no other database. The first 
 carries an operation's id counts: a copy of its trailers in a later commit changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +15,8 @@ from callboard.ports.git import CommitInfo, GitRepository, Snapshot
 from callboard.usecases import seal
 from callboard.usecases.seal import Seal
 
+DESTROYING: Final = frozenset({"destroy", "ttl-destroy"})
+"""Actions after which nothing of the agent is left."""
 OPERATIONS_KEPT: Final = timedelta(days=30)
 KEYS_KEPT: Final = timedelta(days=7)
 
@@ -45,6 +47,11 @@ class Memory:
         self._operations: dict[str, Landed] = {}
         self._keys: dict[tuple[str, str], Landed] = {}
         self._destroyed: dict[str, datetime] = {}
+        self._told: list[Callable[[Landed], None]] = []
+
+    def tell(self, listener: Callable[[Landed], None]) -> None:
+        """Call this with each operation that lands from now on, whoever pushed it."""
+        self._told.append(listener)
 
     async def refresh(self, snapshot: Snapshot) -> None:
         """Take in the commits that are new since the last time."""
@@ -87,6 +94,17 @@ class Memory:
             audit_id=trailers.get(seal.AUDIT_ID),
         )
 
+    def done_by(self, commit: CommitInfo) -> Landed | None:
+        """As `read`, for the very commit that did the operation; None for a copy of its trailers.
+
+        Also None once the operation is too old to be remembered: then a copy looks the same.
+        """
+        landed = self.read(commit)
+        if landed is None:
+            return None
+        first = self._operations.get(landed.operation)
+        return landed if first is not None and first.revision == commit.revision else None
+
     def operation(self, operation: str) -> Landed | None:
         return self._operations.get(operation)
 
@@ -97,6 +115,10 @@ class Memory:
     def destroyed_at(self, agent: str) -> datetime | None:
         """When an agent of that name was last destroyed, if lately."""
         return self._destroyed.get(agent)
+
+    def knows(self, subject: str, key: str) -> bool:
+        """Whether the caller's key already led to something."""
+        return (subject, key) in self._keys
 
     def answered(self, subject: str, key: str, request_hash: str | None) -> Landed | None:
         """The operation that this key already led to; raise `KeyReused` for another request."""
@@ -116,8 +138,10 @@ class Memory:
         self._operations[landed.operation] = landed
         if landed.key:
             self._keys[landed.subject, landed.key] = landed
-        if landed.action == "destroy":
+        if landed.action in DESTROYING:
             self._destroyed[landed.agent] = landed.at
+        for listener in self._told:
+            listener(landed)
 
     def _forget(self) -> None:
         """Operations arrive in order of time, so the old ones stand first."""

@@ -6,10 +6,8 @@ that another replica made and nothing of these knows is `Unavailable` (ask again
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Final, Protocol
 
 from callboard.domain.audit import AuditRecord, Outcome, Phase
 from callboard.domain.errors import CallboardError, Unavailable
@@ -23,10 +21,12 @@ from callboard.domain.operation import (
 from callboard.policy.authorise import missing
 from callboard.ports.clock import Clock
 from callboard.ports.journal import Journal
+from callboard.usecases.held import Held, Order, made
 from callboard.usecases.memory import Landed, Memory
 from callboard.usecases.seal import Seal
 
 _KEPT: Final = 50_000
+"""Operations that ended, and as many that wait."""
 _STATES: Final = {
     Outcome.COMMITTED: OperationState.COMMITTED,
     Outcome.FAILED: OperationState.FAILED,
@@ -37,6 +37,19 @@ _STATES: Final = {
 }
 
 
+class About(Protocol):
+    """Whom an operation concerns, as its commit or this process knows it."""
+
+    @property
+    def agent(self) -> str: ...
+    @property
+    def dataset(self) -> str | None: ...
+    @property
+    def owner(self) -> str | None: ...
+    @property
+    def subject(self) -> str: ...
+
+
 class Operations:
     """`runs_agents`: whether a cluster will prove what was committed; else Git has the last say."""
 
@@ -45,17 +58,38 @@ class Operations:
     ) -> None:
         self._journal, self._memory, self._seal, self._now = journal, memory, seal, now
         self._runs_agents = runs_agents
-        self._held: OrderedDict[str, Operation] = OrderedDict()
+        self._held = Held()
         self._changed: dict[str, asyncio.Event] = {}
+        self._order = Order(lambda id_: id_ in self._held or memory.operation(id_) is not None)
+        for id_ in memory.operations:
+            self._order.add(id_)
+        memory.tell(self.learn)
 
     def add(self, operation: Operation) -> Operation:
-        self._held[operation.id] = operation
-        while len(self._held) > _KEPT:
-            _id, oldest = next(iter(self._held.items()))
-            if not oldest.final:
-                break
-            self._held.popitem(last=False)
+        """Remember one; an `Accepted` one as what this process works on."""
+        return self._keep(operation, working=operation.state is OperationState.ACCEPTED)
+
+    def _keep(self, operation: Operation, *, working: bool = False) -> Operation:
+        self._held.put(operation, working=working)
+        self._order.add(operation.id)
+        for gone in self._held.evict(_KEPT):
+            self._wake(gone)
         return operation
+
+    def _wake(self, id_: str) -> None:
+        if event := self._changed.pop(id_, None):
+            event.set()
+
+    def learn(self, landed: Landed) -> None:
+        """It is on the branch: what waits here for another replica's doing moves on.
+
+        What this process works on itself moves when its outcome is durable, not before.
+        """
+        self._order.add(landed.operation)
+        held = self._held.get(landed.operation)
+        if held is None or held.final or held.revision or self._held.works_on(held.id):
+            return
+        self.committed(held.id, landed.revision, destroyed=landed.action == "destroy")
 
     def move(
         self,
@@ -78,9 +112,8 @@ class Operations:
                 **changes,
             }
         )
-        self._held[id_] = after
-        if event := self._changed.pop(id_, None):
-            event.set()
+        self._held.change(after)
+        self._wake(id_)
         return after
 
     def committed(self, id_: str, revision: str, *, destroyed: bool) -> Operation:
@@ -88,7 +121,7 @@ class Operations:
         if destroyed and not self._runs_agents:
             before, now = self._held[id_], self._now()
             step = Step(name=str(OperationState.COMMITTED), at=now, detail=revision)
-            self._held[id_] = before.model_copy(update={"steps": (*before.steps, step)})
+            self._held.change(before.model_copy(update={"steps": (*before.steps, step)}))
             detail = "the tree holds nothing of it"
             return self.move(id_, OperationState.GONE, detail, revision=revision, evidence="git")
         return self.move(id_, OperationState.COMMITTED, revision, revision=revision)
@@ -109,28 +142,44 @@ class Operations:
 
     async def find(self, id_: str) -> Operation:
         """Raise `NotFound` or, for another replica's, `Unavailable`."""
-        if operation := self._held.get(id_):
-            return operation
-        if not self._seal.owns(id_):
+        if self._held.get(id_) is None and not self._seal.owns(id_):
             raise missing("operation", id_)
         if landed := self._memory.operation(id_):
-            return self.add(self._from_git(landed))
+            self.learn(landed)
+            return self._held.get(id_) or self._keep(self._from_git(landed))
+        if operation := self._held.get(id_):
+            return operation
         if records := await self._journal.of_operation(id_):
-            return self.add(self._from_journal(records))
+            return self._held.get(id_) or self._keep(self._from_journal(records))
         if self._seal.replica_of(id_) != self._journal.replica:
             raise Unavailable("Another replica has this operation; ask again", retry_after=2)
         raise missing("operation", id_)
 
+    def newest(
+        self,
+        wanted: Callable[[About], bool] = lambda _about: True,
+        *,
+        state: OperationState | None = None,
+        before: str | None = None,
+    ) -> Iterator[Operation]:
+        """Newest first, from below the key `before`: this process's and those in Git's trailers.
+
+        What nobody takes from it is not built; take it all before anything else runs.
+        """
+        for id_ in self._order.newest(before):
+            if held := self._held.get(id_):
+                if state in (None, held.state) and wanted(held):
+                    yield held
+            elif landed := self._memory.operation(id_):
+                if state in (None, self._state_of(landed)) and wanted(landed):
+                    yield self._from_git(landed)
+
     def list(self) -> list[Operation]:
-        """Newest first: this process's and those that Git remembers."""
-        known = dict(self._held)
-        for id_, landed in self._memory.operations.items():
-            if id_ not in known:
-                known[id_] = self._from_git(landed)
-        return sorted(known.values(), key=_started, reverse=True)
+        """All of `newest`."""
+        return [*self.newest()]
 
     def unfinished(self) -> Iterable[Operation]:
-        return [operation for operation in self._held.values() if not operation.final]
+        return self._held.unfinished()
 
     async def follow(self, id_: str) -> AsyncIterator[Operation]:
         """The operation now, and again each time that it moves, until it is final."""
@@ -139,9 +188,9 @@ class Operations:
             yield operation
             if operation.final:
                 return
-            while (latest := self._held[id_]) is operation:
+            while (latest := self._held.get(id_)) is operation:
                 await self._changed.setdefault(id_, asyncio.Event()).wait()
-            operation = latest
+            operation = latest or await self.find(id_)
 
     async def wait(self, id_: str, seconds: float, *, until_final: bool = False) -> Operation:
         """The operation once it is past `Accepted` (or final), or as it stands after so long."""
@@ -154,11 +203,13 @@ class Operations:
             pass
         return await self.find(id_)
 
-    def _from_git(self, landed: Landed) -> Operation:
-        state = OperationState.COMMITTED
+    def _state_of(self, landed: Landed) -> OperationState:
         gone = landed.action == "destroy" and not self._runs_agents
-        if gone:
-            state = OperationState.GONE
+        return OperationState.GONE if gone else OperationState.COMMITTED
+
+    def _from_git(self, landed: Landed) -> Operation:
+        state = self._state_of(landed)
+        gone = state is OperationState.GONE
         steps = [Step(name=str(OperationState.COMMITTED), at=landed.at, detail=landed.revision)]
         if gone:
             steps.append(Step(name=str(state), at=landed.at, detail="the tree holds nothing of it"))
@@ -167,6 +218,7 @@ class Operations:
             action=landed.action,
             agent=landed.agent,
             dataset=landed.dataset,
+            owner=landed.owner,
             actor=landed.username,
             subject=landed.subject,
             state=state,
@@ -211,6 +263,7 @@ class Operations:
             ),
             revision=last.commit,
             plan_hash=first.plan_hash,
+            approval=_approval(records),
             evidence="git" if state is OperationState.GONE else None,
             error=error,
         )
@@ -226,5 +279,16 @@ def problem(error: CallboardError) -> OperationError:
     )
 
 
-def _started(operation: Operation) -> datetime:
-    return operation.steps[0].at
+def _approval(records: Iterable[AuditRecord]) -> str | None:
+    """The request for approval that the trail names: where it begins to wait, or is carried out."""
+    for record in records:
+        named = (record.after or {}).get("approval")
+        asks = record.phase is Phase.INTENT or record.outcome is Outcome.AWAITING_APPROVAL
+        if asks and isinstance(named, str):
+            return named
+    return None
+
+
+def order(operation: Operation) -> str:
+    """What lists are sorted by, as a cursor's key: the same wherever it was found."""
+    return made(operation.id)

@@ -12,6 +12,7 @@ from loguru import logger
 
 from callboard.domain.audit import Entry, Outcome, Phase
 from callboard.domain.errors import (
+    ActionUnavailable,
     CallboardError,
     Forbidden,
     JournalUnavailable,
@@ -24,13 +25,24 @@ from callboard.ports.clock import Clock
 from callboard.ports.journal import Journal
 from callboard.telemetry import ACTIONS, Telemetry
 from callboard.usecases.entries import actor_of
-from callboard.usecases.memory import Landed
+from callboard.usecases.memory import DESTROYING, Landed
 from callboard.usecases.operations import Operations
 from callboard.usecases.state import State
 from callboard.usecases.submission import Submission, Written
 
 _SETTLES_AFTER: Final = timedelta(seconds=60)
 """How long a server may still be working on a push whose answer was lost."""
+
+
+class AlreadySo(ActionUnavailable):
+    """Nothing needs to be written: the branch says already what was to be said.
+
+    Such an operation is `Committed`, with the revision that says it.
+    """
+
+    def __init__(self, detail: str, revision: str) -> None:
+        super().__init__(detail, revision=revision)
+        self.revision = revision
 
 
 class Outcomes:
@@ -55,9 +67,37 @@ class Outcomes:
             before=written.before,
             after=written.after,
         )
+        durable = await self.record(entry)
+        self._is_committed(submission, revision, destroyed=written.gone, durable=durable)
+
+    async def _already_so(self, submission: Submission, error: AlreadySo) -> None:
+        revision = self._last_about(submission) or error.revision
+        detail = f"already so: {error.detail}"
+        durable = await self.record(
+            _entry(submission, Outcome.COMMITTED, commit=revision, reason=detail)
+        )
+        self._is_committed(submission, revision, destroyed=False, durable=durable, detail=detail)
+
+    def _last_about(self, submission: Submission) -> str | None:
+        """The commit that recorded the dataset last, as far as it is remembered."""
+        landed = list(self._state.memory.operations.values())
+        name = submission.target.name
+        return next((one.revision for one in reversed(landed) if one.dataset == name), None)
+
+    def _is_committed(
+        self,
+        submission: Submission,
+        revision: str,
+        *,
+        destroyed: bool,
+        durable: bool,
+        detail: str = "",
+    ) -> None:
         id_ = submission.operation
-        if await self._write(entry):
-            self._operations.committed(id_, revision, destroyed=written.gone)
+        if durable and detail:
+            self._operations.move(id_, OperationState.COMMITTED, detail, revision=revision)
+        elif durable:
+            self._operations.committed(id_, revision, destroyed=destroyed)
         else:
             # It is in Git, and Git is the database; only the record of it is late.
             error = OutcomeUnknown("It was committed, but that cannot be recorded now; ask again")
@@ -69,10 +109,13 @@ class Outcomes:
 
     async def refused(self, submission: Submission, error: CallboardError) -> None:
         """It was decided against on the branch as it is."""
+        if isinstance(error, AlreadySo):
+            await self._already_so(submission, error)
+            return
         is_denial = isinstance(error, Forbidden | NotFound)
         outcome = Outcome.DENIED if is_denial else Outcome.FAILED
         state = OperationState.DENIED if is_denial else OperationState.FAILED
-        await self._write(_entry(submission, outcome, reason=f"{error.code}: {error.detail}"))
+        await self.record(_entry(submission, outcome, reason=f"{error.code}: {error.detail}"))
         self._operations.move(submission.operation, state, error.detail, error=error)
         submission.done.set()
 
@@ -80,13 +123,15 @@ class Outcomes:
         """It landed before: its answer was lost, or another replica did the same request."""
         id_ = submission.operation
         if landed.operation == id_:
-            await self._write(_entry(submission, Outcome.COMMITTED, commit=landed.revision))
-            destroyed = landed.action == "destroy"
-            self._operations.committed(id_, landed.revision, destroyed=destroyed)
-        else:
-            detail = f"the same request is operation {landed.operation}"
-            await self._write(_entry(submission, Outcome.CANCELLED, reason=detail))
-            self._operations.move(id_, OperationState.CANCELLED, detail)
+            durable = await self.record(
+                _entry(submission, Outcome.COMMITTED, commit=landed.revision)
+            )
+            destroyed = landed.action in DESTROYING
+            self._is_committed(submission, landed.revision, destroyed=destroyed, durable=durable)
+            return
+        detail = f"the same request is operation {landed.operation}"
+        await self.record(_entry(submission, Outcome.CANCELLED, reason=detail))
+        self._operations.move(id_, OperationState.CANCELLED, detail, same_as=landed.operation)
         submission.done.set()
 
     async def failed(self, submissions: Sequence[Submission], error: CallboardError) -> None:
@@ -107,9 +152,9 @@ class Outcomes:
         await self._settle_unknown()
         late, self._late = self._late, []
         for entry in late:
-            done = await self._write(entry)
+            done = await self.record(entry)
             if done and entry.operation and entry.outcome is Outcome.COMMITTED:
-                destroyed = entry.action == "destroy"
+                destroyed = entry.action in DESTROYING
                 self._operations.committed(entry.operation, entry.commit or "", destroyed=destroyed)
         return len(self._late) + len(self._unknown)
 
@@ -121,13 +166,16 @@ class Outcomes:
         await self._state.look(fetch=True)
         self._unknown = [(at, submission) for at, submission in self._unknown if at > now]
         for submission in due:
+            held = self._operations.held(submission.operation)
+            if held is not None and held.final:
+                continue  # it was asked for again meanwhile, and settled there
             if landed := self._state.memory.operation(submission.operation):
                 await self.landed(submission, landed)
             else:
                 await self.refused(submission, Unavailable("The push did not land; try again"))
 
-    async def _write(self, entry: Entry) -> bool:
-        """Whether the outcome is durable; if not, it is kept for later."""
+    async def record(self, entry: Entry) -> bool:
+        """Whether the outcome is durable; if not, it is kept and written later."""
         try:
             await self._journal.append(entry)
         except JournalUnavailable as error:

@@ -1,6 +1,7 @@
 """The outside and the state over it, gathered once; every use case gets it whole."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,6 +15,7 @@ from callboard.ports.identity import Identity
 from callboard.ports.journal import Journal
 from callboard.settings import Settings
 from callboard.telemetry import Telemetry
+from callboard.usecases.answers import Answers
 from callboard.usecases.approvals import Approvals
 from callboard.usecases.catalog import Catalog
 from callboard.usecases.changes import Decider
@@ -56,3 +58,6 @@ class Platform:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One scan of the datasets at a time: two would record the same change twice."""
+    in_hand: Counter[str] = field(default_factory=Counter)
+    """Datasets that somebody is uploading or has read again right now, each with how many."""
+    answers: Answers = field(default_factory=Answers)

@@ -82,7 +82,11 @@ async def accept(platform: Platform, principal: Principal, *, request_id: str | 
 
 
 async def apply_again(
-    platform: Platform, principal: Principal, operations: Sequence[str]
+    platform: Platform,
+    principal: Principal,
+    operations: Sequence[str],
+    *,
+    request_id: str | None = None,
 ) -> list[tuple[str, Operation | CallboardError]]:
     """Ask for lost operations again, oldest first, each in its author's name.
 
@@ -90,6 +94,18 @@ async def apply_again(
     answered as such and the others go on. Safe to repeat: the key is made of the lost operation.
     """
     wanted = [one for one in await lost(platform, principal) if one.operation in set(operations)]
+    if wanted:
+        await platform.journal.append(
+            Entry(
+                phase=Phase.OUTCOME,
+                actor=actor_of(principal),
+                action="reconcile.apply",
+                target=Target(kind="branch", name="main"),
+                outcome=Outcome.ALLOWED,
+                request_id=request_id,
+                after={"operations": [one.operation for one in wanted]},
+            )
+        )
     answers: list[tuple[str, Operation | CallboardError]] = []
     for one in wanted:
         try:

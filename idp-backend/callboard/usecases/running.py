@@ -1,12 +1,14 @@
 """Keyed requests that are under way in this process: the other half of the idempotency memory."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from callboard.domain.errors import InProgress, KeyReused
 
+T = TypeVar("T")
 _KEPT: Final = 10_000
 
 
@@ -22,6 +24,19 @@ class Running:
     def __init__(self, ended: Callable[[str], bool]) -> None:
         self._ended = ended
         self._claims: OrderedDict[tuple[str, str], _Claim] = OrderedDict()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def unbroken(self, accepting: Coroutine[None, None, T]) -> T:
+        """Await it to its end even if the caller goes away: else a durable intent is orphaned."""
+        task = asyncio.create_task(accepting)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended_task)
+        return await asyncio.shield(task)
+
+    def _ended_task(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller has it, or has gone
 
     def claim(self, subject: str, key: str, request_hash: str | None) -> None:
         """Take the key; raise `InProgress` or `KeyReused` while another request has it."""

@@ -1,24 +1,35 @@
 """At start: the intents of this replica that have no outcome, settled by what history says."""
 
+from typing import Final
+
+from callboard.domain.approval import Approval
 from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase
 from callboard.usecases.platform import Platform
+
+_REASONS: Final = {
+    False: "Callboard stopped before this was committed",
+    True: "it goes on from its request for approval",
+}
 
 
 async def settle(platform: Platform) -> list[AuditRecord]:
     """Settle every open intent; return the outcomes written.
 
     The branch decides: the commit recorded before the push is on it, or a commit carries the
-    operation's sealed trailers → committed; else nothing was done → failed. Raise `Unavailable`
+    operation's sealed trailers → committed; it became a request for approval that is still open →
+    awaiting approval; else nothing was done → failed. Raise `Unavailable`
     when the branch cannot be read: then it is not known, and Callboard is not ready.
     """
     intents = await platform.journal.open_intents()
     if not intents:
         return []
     await platform.state.look(fetch=True)
+    await platform.approvals.refresh()
     outcomes = []
     for intent in intents:
         record = intent.record
         revision = await _landed(platform, record, intent.commit)
+        waiting = None if revision else platform.approvals.waiting(record.operation or "")
         outcomes.append(
             await platform.journal.append(
                 Entry(
@@ -26,18 +37,25 @@ async def settle(platform: Platform) -> list[AuditRecord]:
                     actor=record.actor,
                     action=record.action,
                     target=record.target,
-                    outcome=Outcome.COMMITTED if revision else Outcome.FAILED,
-                    reason=None if revision else "Callboard stopped before this was committed",
+                    outcome=_outcome(revision, waiting),
+                    reason=None if revision else _REASONS[waiting is not None],
                     request_id=record.request_id,
                     trace_id=record.trace_id,
                     operation=record.operation,
                     plan_hash=record.plan_hash,
                     commit=revision,
+                    after={"approval": waiting.id} if waiting else None,
                     settles=record.id,
                 )
             )
         )
     return outcomes
+
+
+def _outcome(revision: str | None, waiting: Approval | None) -> Outcome:
+    if revision:
+        return Outcome.COMMITTED
+    return Outcome.AWAITING_APPROVAL if waiting else Outcome.FAILED
 
 
 async def _landed(platform: Platform, record: AuditRecord, commit: str | None) -> str | None:

@@ -43,27 +43,44 @@ class State:
         return await self.take_in(snapshot)
 
     async def take_in(self, snapshot: Snapshot) -> View:
-        """Refresh index and memory to a snapshot of the branch."""
+        """Refresh index and memory to the newest state known, at least this snapshot.
+
+        Looks overlap: one that began earlier may end later, and must not take the view back.
+        """
         async with self._lock:
-            if snapshot.revision == self._last_head and self._index.has_view:
+            snapshot = await self._git.snapshot(snapshot.branch)
+            known = snapshot.revision == self._last_head and self._index.has_view
+            if known and self.read_only is None:
                 return self._index.refresh(snapshot)
             await self._watch(snapshot)
             view = await to_thread.run_sync(self._index.refresh, snapshot)
             await self.memory.refresh(snapshot)
             if self.read_only is None and snapshot.revision != self._last_head:
                 self._last_head = snapshot.revision
-                await to_thread.run_sync(self._remember, snapshot.revision)
+                await to_thread.run_sync(self._note, snapshot.revision)
             return view
+
+    def _note(self, revision: str) -> None:
+        """Keep the head for the next start; a full disk must not stop what needs no space."""
+        try:
+            self._remember(revision)
+        except OSError as error:
+            logger.warning("the head of the branch cannot be noted: {}", error.strerror)
 
     def accept(self, revision: str) -> None:
         """An administrator takes a rewritten history as it is."""
         self._last_head, self.read_only = revision, None
-        self._remember(revision)
+        self._note(revision)
 
     async def _watch(self, snapshot: Snapshot) -> None:
+        """Notice that history was rewritten, or that what was missing has come back."""
         last = self._last_head
-        if last is None or self.read_only or snapshot.revision == last:
+        if last is None or snapshot.revision == last:
+            self.read_only = None
             return
-        if not await self._git.contains(last):
-            self.read_only = last
+        whole = await self._git.contains(last)
+        if whole and self.read_only:
+            logger.warning("the branch contains {} again; it is written again", last)
+        elif not whole and not self.read_only:
             logger.error("the branch no longer contains {}: it was rewritten; read-only", last)
+        self.read_only = None if whole else last

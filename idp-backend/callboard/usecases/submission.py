@@ -59,6 +59,4 @@ class Submission:
     accepted_at: datetime
     reread_roles: bool = False
     """True for approved work: the roles held at commit count, not those of the request."""
-    cancelled: bool = False
-    started: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)

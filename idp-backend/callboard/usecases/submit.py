@@ -78,7 +78,9 @@ async def submit(
     """
     key = call.idempotency_key
     if key is None:
-        return await _accept(platform, principal, action, agent, body, call)
+        return await platform.running.unbroken(
+            _accept(platform, principal, action, agent, body, call)
+        )
     await platform.state.look()
     # From here to the claim nothing is awaited, so no second call slips between look and claim.
     if landed := platform.state.memory.answered(principal.subject, key, call.hash):
@@ -86,11 +88,15 @@ async def submit(
     if waiting := platform.approvals.by_key(principal.subject, key, call.hash):
         return await platform.operations.find(waiting.operation)
     platform.running.claim(principal.subject, key, call.hash)
-    try:
-        return await _accept(platform, principal, action, agent, body, call)
-    except BaseException:
-        platform.running.release(principal.subject, key)
-        raise
+
+    async def claimed() -> Operation:
+        try:
+            return await _accept(platform, principal, action, agent, body, call)
+        except BaseException:
+            platform.running.release(principal.subject, key)
+            raise
+
+    return await platform.running.unbroken(claimed())
 
 
 async def _accept(

@@ -16,9 +16,11 @@ from callboard.domain.audit import Target
 from callboard.domain.dataset import Dataset, DatasetState, Issue
 from callboard.domain.errors import CallboardError
 from callboard.domain.operation import OperationState
+from callboard.usecases.index import Recorded
 from callboard.usecases.platform import Platform
 from callboard.usecases.submission import Submission
 from callboard.usecases.system import DatasetChange, due, of_agent, send
+from callboard.usecases.world import World
 
 
 async def run(platform: Platform) -> None:
@@ -41,21 +43,40 @@ async def _every(seconds: float, what: str, do: Callable[[], Awaitable[object]])
 
 
 async def sweep(platform: Platform) -> None:
-    """One round."""
+    """One round. Its parts do not depend on each other: one that fails keeps no other waiting."""
+    stall(platform)
+    failed: list[CallboardError] = []
+    for part in (_sweep_agents, _sweep_approvals, _settle):
+        try:
+            await part(platform)
+        except CallboardError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
+
+
+async def _sweep_agents(platform: Platform) -> None:
     view = await platform.state.look(fetch=True)
+    if platform.state.read_only:
+        return
     now = platform.now()
+    world = World(view, view.snapshot)
     submissions = []
     for found in view.agents.values():
         change = due(found.agent, now, platform.site)
-        if change is not None and not _done(platform, change.key):
-            action = change.key.partition(".")[0]
-            submissions.append(
-                await send(platform, action, of_agent(found.agent), change, urgent=True)
-            )
+        if change is None or _done(platform, change.key) or world.hand_edited(found):
+            continue
+        action = change.key.partition(".")[0]
+        submissions.append(await send(platform, action, of_agent(found.agent), change, urgent=True))
     await asyncio.gather(*(submission.done.wait() for submission in submissions))
+
+
+async def _sweep_approvals(platform: Platform) -> None:
     await platform.approvals.sweep()
+
+
+async def _settle(platform: Platform) -> None:
     await platform.outcomes.settle()
-    stall(platform)
 
 
 def _done(platform: Platform, key: str) -> bool:
@@ -92,29 +113,33 @@ async def scan(platform: Platform) -> list[str]:
 
 
 async def _scan(platform: Platform) -> list[str]:
-    listed = {dataset.name: dataset for dataset in await platform.datasets.list()}
     view = await platform.state.look()
+    listed = {dataset.name: dataset for dataset in await platform.datasets.list()}
     submissions = {}
     for name, dataset in listed.items():
-        if dataset.state is DatasetState.VALIDATING:
+        # What somebody is uploading or has read again is theirs to record, in their name.
+        if dataset.state is DatasetState.VALIDATING or name in platform.in_hand:
             continue
         recorded = view.datasets.get(name)
         if recorded is None or recorded.dataset != dataset:
-            submissions[name] = await _record(platform, name, dataset)
+            submissions[name] = await _record(platform, name, dataset, recorded)
     used = {found.agent.spec.dataset for found in view.agents.values()}
     for name, recorded in view.datasets.items():
-        if name in listed:
+        if name in listed or name in platform.in_hand:
             continue
         gone = _missing(recorded.dataset) if name in used else None
         if gone != recorded.dataset:
-            submissions[name] = await _record(platform, name, gone)
+            submissions[name] = await _record(platform, name, gone, recorded)
     await asyncio.gather(*(submission.done.wait() for submission in submissions.values()))
     return sorted(submissions)
 
 
-async def _record(platform: Platform, name: str, dataset: Dataset | None) -> Submission:
+async def _record(
+    platform: Platform, name: str, dataset: Dataset | None, recorded: Recorded | None
+) -> Submission:
     target = Target(kind="dataset", name=name, owner=dataset.owner if dataset else None)
-    return await send(platform, "scan-dataset", target, DatasetChange(name, dataset))
+    change = DatasetChange(name, dataset, instead_of=recorded.blob if recorded else "")
+    return await send(platform, "scan-dataset", target, change)
 
 
 def _missing(dataset: Dataset) -> Dataset:

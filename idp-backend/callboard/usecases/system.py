@@ -17,6 +17,7 @@ from callboard.pipeline.documents import dataset_yaml
 from callboard.ports.git import Draft
 from callboard.usecases.entries import actor_of, agent_target, summary
 from callboard.usecases.index import DATASETS, View
+from callboard.usecases.outcomes import AlreadySo
 from callboard.usecases.platform import Platform
 from callboard.usecases.submission import Change, Submission, Written
 from callboard.usecases.world import World
@@ -30,6 +31,7 @@ class SystemChange:
     """
 
     site: Site
+    at: datetime
     agent: str
     key: str
     subject: str
@@ -44,9 +46,10 @@ class SystemChange:
         if found is None or world.hand_edited(found):
             raise ActionUnavailable(f"{self.agent} is gone or was edited by hand")
         before = found.agent
+        now_due = due(before, self.at, self.site)
+        if now_due is None or now_due.key != self.key:
+            raise ActionUnavailable(f"Of {self.agent}, something else is due by now, or nothing")
         after = self.apply(before)
-        if after == before:
-            raise ActionUnavailable(f"Nothing about {self.agent} is due any more")
         if after is None:
             draft.remove(found.folder)
         else:
@@ -61,10 +64,15 @@ class SystemChange:
 
 @dataclass(frozen=True, slots=True)
 class DatasetChange:
-    """The record of one dataset as the folder shows it; None removes it."""
+    """The record of one dataset as the folder shows it; None removes it.
+
+    `instead_of`: write only over the record with this blob id (empty: none), whatever a slower
+    look at the folder would put there; None: over any.
+    """
 
     name: str
     dataset: Dataset | None
+    instead_of: str | None = None
     key: str | None = None
     request_hash: str | None = None
     plan_hash: str | None = None
@@ -73,14 +81,16 @@ class DatasetChange:
 
     def write(self, world: World, draft: Draft, principal: Principal) -> Written:
         path = f"{DATASETS}/{self.name}.yaml"
-        old = world.dataset(self.name)
+        old, blob = world.dataset(self.name), draft.id_of(path)
+        if self.dataset is None and blob is None:
+            raise AlreadySo(f"dataset {self.name} is not recorded any more", draft.head)
+        if self.dataset is not None and old is not None and old.dataset == self.dataset:
+            raise AlreadySo(f"dataset {self.name} is recorded as it is", draft.head)
+        if self.instead_of not in {None, blob or ""}:
+            raise ActionUnavailable(f"Dataset {self.name} was recorded anew meanwhile")
         if self.dataset is None:
-            if draft.id_of(path) is None:
-                raise ActionUnavailable(f"Dataset {self.name} is not recorded any more")
             draft.remove(path)
         else:
-            if old is not None and old.dataset == self.dataset:
-                raise ActionUnavailable(f"Dataset {self.name} is recorded as it is")
             draft.write(path, dataset_yaml(self.dataset))
         verb = "forget" if self.dataset is None else "update" if old else "record"
         return Written(
@@ -172,27 +182,32 @@ def due(agent: Agent, now: datetime, site: Site) -> SystemChange | None:
     ended = [hold for hold in spec.holds if hold.until is not None and hold.until <= now]
     if spec.expires_at is not None and spec.expires_at <= now:
         stamp = spec.expires_at.isoformat()
-        if spec.expires_at + site.ttl_grace <= now:
-            return SystemChange(
-                site,
-                agent.name,
-                f"ttl-destroy.{agent.name}.{_key(stamp)}",
-                f"{agent.name}: destroy, its time to live ended",
-                lambda _agent: None,
-            )
-        if not any(hold.is_expiry for hold in spec.holds):
+        held_since = next((hold.since for hold in spec.holds if hold.is_expiry), None)
+        if held_since is None:
             hold = expiry_hold(spec.expires_at, now)
             return SystemChange(
                 site,
+                now,
                 agent.name,
                 f"ttl-hold.{agent.name}.{_key(stamp)}.{agent.generation}",
                 f"{agent.name}: hold, its time to live ended",
                 lambda found: found.with_hold(hold),
             )
+        # The grace counts from the hold: its owners had no notice before.
+        if held_since + site.ttl_grace <= now:
+            return SystemChange(
+                site,
+                now,
+                agent.name,
+                f"ttl-destroy.{agent.name}.{_key(stamp)}",
+                f"{agent.name}: destroy, its time to live ended",
+                lambda _agent: None,
+            )
     if ended:
         last = max(hold.until.isoformat() for hold in ended if hold.until)
         return SystemChange(
             site,
+            now,
             agent.name,
             f"hold-end.{agent.name}.{_key(last)}.{agent.generation}",
             f"{agent.name}: end of {'a hold' if len(ended) == 1 else 'holds'}",

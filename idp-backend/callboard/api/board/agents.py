@@ -12,8 +12,8 @@ from callboard.api.board.queries import LIMIT, Cursor, Word
 from callboard.api.board.route import PageRoute
 from callboard.api.paging import page as cut
 from callboard.api.views import agent_view
-from callboard.domain.approval import ApprovalState
-from callboard.domain.errors import CallboardError
+from callboard.domain.approval import Approval, ApprovalState
+from callboard.domain.errors import CallboardError, Unavailable
 from callboard.domain.identity import Permission, Scope
 from callboard.usecases import agents, datasets, following, planned
 from callboard.usecases.platform import Platform
@@ -58,10 +58,18 @@ async def home(
         owners=sorted({one.found.agent.spec.owner for one in everything}),
         broken=list(view.broken.values()) if sees_all else [],
         operations=(await following.list_(platform, principal))[:_RECENT],
-        approvals=await platform.approvals.list(principal, ApprovalState.OPEN),
+        approvals=await _waiting(platform, visitor),
         plans=planned.list_(platform, principal)[:_RECENT],
         datasets=await _datasets(platform, visitor),
     )
+
+
+async def _waiting(platform: Platform, visitor: Visitor) -> list[Approval] | None:
+    """None while the repository, whose branches they are, does not answer."""
+    try:
+        return await platform.approvals.list(visitor.principal, ApprovalState.OPEN)
+    except Unavailable:
+        return None
 
 
 async def _datasets(platform: Platform, visitor: Visitor) -> Counter[str] | None:

@@ -68,7 +68,10 @@ async def _effect(platform: Platform, principal: Principal, operation: Operation
         except NotFound:
             pass
     if operation.approval and not operation.final:
-        approval = await platform.approvals.get(operation.approval, principal)
+        try:
+            approval = await platform.approvals.get(operation.approval, principal)
+        except CallboardError:
+            return Effect()
         if again := await planned.again(platform, principal, approval):
             return Effect(plan=again.plan)
     if operation.revision and operation.agent:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from callboard.adapters.csv.limits import Limits
 from callboard.adapters.csv.process import DRAFT
 from callboard.adapters.csv.verdict import Verdict
 from callboard.adapters.local.datasets.cache import VerdictCache
-from callboard.adapters.local.datasets.durable import checksum
+from callboard.adapters.local.datasets.durable import checksum, locked
 from callboard.adapters.local.datasets.listing import PRIVATE, Entry, listed
 from callboard.adapters.local.datasets.reading import Readings
 from callboard.adapters.local.datasets.sidecar import (
@@ -35,6 +35,7 @@ from callboard.ports.clock import Clock
 from callboard.ports.datasets import StoredVersion
 
 _NAME: Final = TypeAdapter[str](DatasetName)
+_LOCK: Final = "uploads.lock"
 _STALE_SECONDS: Final = 3_600
 """After this an unfinished file of a process that ended is removed."""
 
@@ -101,6 +102,7 @@ class FolderDatasets:
         owner: str | None = None,
         sensitivity: Sensitivity | None = None,
         description: str | None = None,
+        may_replace: Callable[[Dataset | None], None] | None = None,
     ) -> Dataset:
         self._check_name(name)
         changes = {"owner": owner, "sensitivity": sensitivity, "description": description}
@@ -114,7 +116,7 @@ class FolderDatasets:
         try:
             await upload.receive(content)
             async with self._one_upload[name]:
-                await to_its_end(self._store, name, upload, given)
+                await to_its_end(self._store, name, upload, given, may_replace)
         except OSError as error:
             reason = error.strerror or "unknown reason"
             raise Unavailable(f"The dataset cannot be stored: {reason}", retry_after=30) from error
@@ -162,6 +164,11 @@ class FolderDatasets:
 
     def _dataset(self, seen: _Seen) -> Dataset:
         """The record; a file without a verdict is queued to be read."""
+        if seen.verdict is None and seen.entry.trouble is None:
+            self._readings.enqueue(seen.entry)
+        return self._record(seen)
+
+    def _record(self, seen: _Seen) -> Dataset:
         entry, verdict, sidecar = seen.entry, seen.verdict, seen.sidecar
         about = {
             "name": entry.name,
@@ -174,7 +181,6 @@ class FolderDatasets:
             return Dataset(**about, state=state, uri=entry.uri, issues=(entry.trouble,))
         ours = (seen.trouble,) if seen.trouble else ()
         if verdict is None:
-            self._readings.enqueue(entry)
             return Dataset(
                 **about,
                 state=DatasetState.VALIDATING,
@@ -205,23 +211,44 @@ class FolderDatasets:
             finding = Finding("/name", error.errors()[0]["msg"])
             raise Invalid("This is no name for a dataset", finding) from None
 
-    def _store(self, name: str, upload: Upload, given: Mapping[str, object]) -> None:
+    def _store(
+        self,
+        name: str,
+        upload: Upload,
+        given: Mapping[str, object],
+        may_replace: Callable[[Dataset | None], None] | None,
+    ) -> None:
         """Move an upload into its place, the older version into its own."""
-        entry = next((each for each in listed(self._folder) if each.name == name), None)
-        if entry and entry.trouble:
-            raise Conflict(entry.trouble.message, issue=entry.trouble.code)
-        target = entry.path if entry else self._folder / f"{name}.csv"
-        if entry:
-            verdict = self._readings.known(entry)
-            present = verdict.version if verdict and verdict.version else checksum(target)
-            if present != upload.version:
-                kept = self._versions.keep(name, present, target)
-                upload.move(target)
-                self._versions.replaced(name, kept, self._clock())
-        else:
-            upload.move(target)
-        if given:
+        with locked(self._folder / PRIVATE / _LOCK):  # another process may serve the folder too
+            entry = next((each for each in listed(self._folder) if each.name == name), None)
+            seen = self._look_at(entry) if entry else None
+            if may_replace:
+                may_replace(self._record(seen) if seen else None)
+            if entry and entry.trouble:
+                raise Conflict(entry.trouble.message, issue=entry.trouble.code)
+            target = entry.path if entry else self._folder / f"{name}.csv"
             path = entry.sidecar if entry else target.with_name(f"{target.name}.meta.yaml")
+            # Restricted content is never in place before the word that restricts it.
+            describe_first = not entry or given.get("sensitivity") is Sensitivity.RESTRICTED
+            if describe_first:
+                self._describe(path, given)
+            self._replace(name, target, upload, seen)
+            if not describe_first:
+                self._describe(path, given)
+
+    def _replace(self, name: str, target: Path, upload: Upload, seen: _Seen | None) -> None:
+        if seen is None:
+            upload.move(target)
+            return
+        verdict = seen.verdict
+        present = verdict.version if verdict and verdict.version else checksum(target)
+        if present != upload.version:
+            kept = self._versions.keep(name, present, target)
+            upload.move(target)
+            self._versions.replaced(name, kept, self._clock())
+
+    def _describe(self, path: Path, given: Mapping[str, object]) -> None:
+        if given:
             before, _ = read_sidecar(path)
             write_sidecar(path, Sidecar.model_validate({**dict(before), **given}))
 
