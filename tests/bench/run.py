@@ -17,9 +17,10 @@ from time import perf_counter
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "idp-backend"), str(ROOT / "tests")]
+# In place of this folder, whose modules are not to be found by their bare names.
+sys.path[:1] = [str(ROOT / "idp-backend"), str(ROOT / "tests")]
 
-from bench.bench import Bench  # noqa: E402
+from bench.lab import Bench  # noqa: E402
 from bench.row import Row  # noqa: E402
 
 FIGURES = (

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import fault_model
+from fault_load import Answer, Told
+
 from callboard.adapters.local.journal import verify_folder
 from callboard.usecases import seal as trailers
 from callboard.usecases.seal import Seal
-from fault_load import Answer, Told
 
 _TRAILER: Final = re.compile(r"([A-Za-z0-9-]+): (.*)")
 _LOCKS: Final = ("*.lock", "refs/**/*.lock", "objects/**/*.lock")

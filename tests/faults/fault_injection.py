@@ -17,6 +17,8 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import httpx
+from checker import check
+from fault_load import Told, requests
 
 from callboard import bootstrap
 from callboard.adapters.git import local, process
@@ -29,8 +31,6 @@ from callboard.adapters.local.journal import Files
 from callboard.adapters.local.journal import journal as file_journal
 from callboard.domain.errors import CallboardError, OutcomeUnknown, Stale, Unavailable
 from callboard.usecases import committer, sweeper
-from checker import check
-from fault_load import Told, requests
 from platforms import BASE, Clock, Stage, stage
 
 NAMES: Final = ("ada", "bea", "cleo", "dora", "elsa")
@@ -157,7 +157,7 @@ def _kill(started: "subprocess.Popen[bytes]") -> None:
             os.killpg(started.pid, signal.SIGKILL)
 
 
-class _Hurried:
+class Hurried:
     """`asyncio` whose sleeps take a fiftieth: waiting is not what is tested."""
 
     def __getattr__(self, name: str) -> Any:
@@ -196,7 +196,7 @@ def injected(faults: Faults) -> Iterator[None]:
         replace(dataset_folder, "listed", before("datasets list", ("EIO", "EMFILE")))
         replace(KeptVersions, "of", before("dataset versions", ("EIO", "EMFILE")))
         replace(bootstrap, "_replace", before("head file"))
-        replace(committer, "asyncio", lambda _real: _Hurried())
+        replace(committer, "asyncio", lambda _real: Hurried())
         yield
 
 
@@ -378,9 +378,7 @@ async def drilled(
     settings = {"wait_seconds": 10, "rate_per_minute": 10**9}
     async with stage(home, clock, **settings) as here:
         transport = httpx.ASGITransport(here.app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(
-            transport=transport, base_url=BASE, auth=_Fresh(here)
-        ) as http:
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, auth=_Fresh(here)) as http:
             yield Drill(here, faults, report, told, http, faults.seed, **more)
 
 

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import yaml
-
 from fault_load import Told
 
 
@@ -33,24 +32,26 @@ def apply(before: Model | None, told: Told) -> Model | None:
         return Model(body["owner"], body["dataset"], Decimal(body["budgetUsd"]))
     if before is None:
         raise Impossible(f"{told.action}, but it was not there")
-    match told.action:
-        case "destroy":
-            return None
-        case "change-budget":
-            after = replace(before, budget=Decimal(told.body["budgetUsd"]))
-        case "swap-dataset":
-            after = replace(before, dataset=told.body["dataset"])
-        case "pause":
-            if before.holds:
-                raise Impossible("paused, but it was paused")
-            return replace(before, holds=("user",))
-        case "resume":
-            after = replace(before, holds=())
-        case _:
-            raise Impossible(f"no model of {told.action}")
+    if told.action == "destroy":
+        return None
+    after = _changed(before, told)
     if after == before:
         raise Impossible(f"{told.action} changed nothing")
     return after
+
+
+def _changed(before: Model, told: Told) -> Model:
+    match told.action:
+        case "change-budget":
+            return replace(before, budget=Decimal(told.body["budgetUsd"]))
+        case "swap-dataset":
+            return replace(before, dataset=told.body["dataset"])
+        case "pause":
+            return replace(before, holds=("user",))
+        case "resume":
+            return replace(before, holds=())
+        case _:
+            raise Impossible(f"no model of {told.action}")
 
 
 def read(document: bytes) -> Model:

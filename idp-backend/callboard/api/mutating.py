@@ -90,6 +90,36 @@ class Calling:
 Caller_ = Annotated[Calling, Depends()]
 
 
+class Marking:
+    """The headers of a mutating call that is not about an agent, read once."""
+
+    def __init__(
+        self,
+        request: Request,
+        idempotency_key: IdempotencyKey = None,
+        plan_hash: PlanHash = None,
+        dry_run: DryRun = False,
+    ) -> None:
+        self.dry_run = dry_run
+        self._request = request
+        self._key = idempotency_key
+        self._plan_hash = plan_hash
+
+    def call(self, body: object = None) -> Call:
+        request = self._request
+        path = request.url.path
+        return Call(
+            request_id=state.of(request.scope).get(state.REQUEST_ID),
+            trace_id=state.of(request.scope).get("trace_id"),
+            idempotency_key=self._key,
+            plan_hash=self._plan_hash,
+            hash=request_hash(request.method, path, body, self._plan_hash, None),
+        )
+
+
+Marked = Annotated[Marking, Depends()]
+
+
 async def perform(
     platform: Platform,
     principal: Principal,

@@ -31,6 +31,11 @@ def page(
     return shown, _encode(key(shown[-1])) if more and shown else None
 
 
+def below(cursor: str | None) -> str | None:
+    """The key that a cursor holds, for lists that are not read whole; raise `Invalid`."""
+    return None if cursor is None else _decode(cursor)
+
+
 def _encode(key: str) -> str:
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 

@@ -109,12 +109,21 @@ def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(_TIME_SAYS)
     try:
-        return moment.astimezone(UTC).replace(microsecond=0)
+        return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
-Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+def _in_seconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+Instant = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
+"""As `Moment`, to the microsecond."""
+
+Moment = Annotated[
+    datetime, BeforeValidator(_written_out), AfterValidator(_in_utc), AfterValidator(_in_seconds)
+]
 """A point in time, UTC, whole seconds; RFC 3339 on the wire."""
 
 Text = Annotated[str, StringConstraints(strict=True, max_length=4_000), AfterValidator(clean)]

@@ -8,12 +8,11 @@ from callboard.actions import Action
 from callboard.actions._describe import describe
 from callboard.actions.action import Facts
 from callboard.domain.agent import Agent
-from callboard.domain.errors import Invalid, NotFound
+from callboard.domain.errors import NotFound
 from callboard.domain.identity import Permission, Principal
 from callboard.pipeline.templates import TEMPLATES
 from callboard.policy.authorise import authorise, missing
 from callboard.ports.git import CommitInfo, Tree
-from callboard.usecases.changes import agent_at
 from callboard.usecases.index import AGENTS, Found, View
 from callboard.usecases.plans import unified
 from callboard.usecases.platform import Platform
@@ -164,11 +163,8 @@ async def diff(
         from_ = last[1].revision if len(last) > 1 else None
     new = view.snapshot if to is None else await platform.git.at(to)
     old = None if from_ is None else await platform.git.at(from_)
-    for tree in (old, new):
-        if tree is not None:
-            _readable(principal, tree, name)
-    before = {} if old is None else _files(old, name)
-    after = _files(new, name)
+    before = {} if old is None else _files(principal, old, name)
+    after = _files(principal, new, name)
     return [
         {
             "path": path,
@@ -180,25 +176,25 @@ async def diff(
     ]
 
 
-def _readable(principal: Principal, tree: Any, name: str) -> None:
-    """A name may have belonged to another team once; that past is not the caller's to read."""
-    try:
-        agent = agent_at(tree, name)
-    except Invalid:
-        agent = None
-    if agent is not None and not principal.may(Permission.AGENT_READ, agent.spec.owner):
+def _files(principal: Principal, tree: Tree, name: str) -> dict[str, str]:
+    """The files of that name in a tree; raise `NotFound` where all of them are of other teams.
+
+    A name may have belonged to another team once; that past is not the caller's to read, whether
+    or not its files are what they should be.
+    """
+    folders = [
+        (owner, f"{AGENTS}/{owner}/{name}")
+        for owner in tree.children(AGENTS)
+        if tree.id_of(f"{AGENTS}/{owner}/{name}") is not None
+    ]
+    mine = [path for owner, path in folders if principal.may(Permission.AGENT_READ, owner)]
+    if folders and not mine:
         raise missing("revision", "of another team")
-
-
-def _files(tree: Tree, name: str) -> dict[str, str]:
-    for owner in tree.children(AGENTS):
-        folder = f"{AGENTS}/{owner}/{name}"
-        if files := tree.files(folder):
-            return {
-                f"{folder}/{path}": tree.blob(blob).decode(errors="replace")
-                for path, blob in files.items()
-            }
-    return {}
+    return {
+        f"{folder}/{path}": tree.blob(blob).decode(errors="replace")
+        for folder in mine
+        for path, blob in tree.files(folder).items()
+    }
 
 
 async def menu(platform: Platform, principal: Principal, name: str) -> list[dict[str, Any]]:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from anyio import to_thread
 
 from callboard.domain.agent import Agent
 from callboard.domain.dataset import Dataset
 from callboard.domain.errors import Finding, Invalid, NotFound
 from callboard.domain.site import Site
 from callboard.pipeline.catalog_info import catalog_info
-from callboard.ports.git import GitRepository, Node, Tree
+from callboard.ports.git import GitRepository, Tree
+from callboard.usecases.catalog_change import Change, owners
 from callboard.usecases.index import AGENTS, DATASETS, View
 
 _LOCATION: Final = "backstage.io/managed-by-location"
@@ -50,7 +52,7 @@ class Catalog:
                 self._full = Feed(self._body(view, self._everything(view), []), etag)
             return self._full
         then = await self._at(cursor)
-        added, removed = self._since(view, then)
+        added, removed = await to_thread.run_sync(self._since, view, then)
         return Feed(self._body(view, added, removed), etag)
 
     async def _at(self, cursor: str) -> Tree:
@@ -69,38 +71,28 @@ class Catalog:
         )
 
     def _everything(self, view: View) -> list[bytes]:
-        owners = {found.agent.spec.owner for found in view.agents.values()}
-        owners.update(r.dataset.owner for r in view.datasets.values() if r.dataset.owner)
         keep = {("agent", name) for name in view.agents} | {("dataset", n) for n in view.datasets}
         for gone in [key for key in self._made if key not in keep and key[0] != "owner"]:
             del self._made[gone]
         return [
-            *(self._owner(owner) for owner in sorted(owners)),
+            *(self._owner(owner) for owner in sorted(owners(view))),
             *(self._dataset(view, name) for name in sorted(view.datasets)),
             *(self._agent(view, name) for name in sorted(view.agents)),
         ]
 
     def _since(self, view: View, then: Tree) -> tuple[list[bytes], list[dict[str, str]]]:
-        now = view.snapshot
-        old_agents, new_agents = _changed_agents(then, now)
-        changed = sorted(name for name in new_agents if name in view.agents)
-        owners_before = set(then.children(AGENTS))
-        owners = {view.agents[name].agent.spec.owner for name in changed} - owners_before
-        old_sets, new_sets = _changed(then.children(DATASETS), now.children(DATASETS))
-        datasets = sorted(name.removesuffix(".yaml") for name in new_sets)
-        removed = [
-            {"kind": "Component", "namespace": "default", "name": name}
-            for name in sorted(old_agents)
-            if name not in view.agents
-        ] + [
-            {"kind": "Resource", "namespace": "default", "name": name.removesuffix(".yaml")}
-            for name in sorted(old_sets)
-            if name.removesuffix(".yaml") not in view.datasets
-        ]
+        """The difference of the two full feeds."""
+        change = Change(then, view)
+        new_owners, gone_owners = change.owners()
         added = [
-            *(self._owner(owner) for owner in sorted(owners)),
-            *(self._dataset(view, name) for name in datasets if name in view.datasets),
-            *(self._agent(view, name) for name in changed),
+            *(self._owner(owner) for owner in sorted(new_owners)),
+            *(self._dataset(view, name) for name in sorted(change.datasets())),
+            *(self._agent(view, name) for name in sorted(change.agents())),
+        ]
+        removed = [
+            *(_named("Component", name) for name in sorted(change.gone_agents())),
+            *(_named("Resource", name) for name in sorted(change.gone_datasets())),
+            *(_named("Group", name) for name in sorted(gone_owners)),
         ]
         return added, removed
 
@@ -172,24 +164,5 @@ def _placed(entity: dict[str, Any], path: str, site: Site) -> dict[str, Any]:
     return {**entity, "metadata": {**entity["metadata"], "annotations": notes}}
 
 
-def _changed(old: Any, new: Any) -> tuple[set[str], set[str]]:
-    """Names that are gone or differ in the old one, and names that are new or differ now."""
-    before: dict[str, Node] = dict(old)
-    after: dict[str, Node] = dict(new)
-    return (
-        {name for name, node in before.items() if after.get(name) != node},
-        {name for name, node in after.items() if before.get(name) != node},
-    )
-
-
-def _changed_agents(then: Tree, now: Tree) -> tuple[set[str], set[str]]:
-    """Agents whose folder differs; only owners' folders that differ are looked into."""
-    gone_owners, new_owners = _changed(then.children(AGENTS), now.children(AGENTS))
-    old: set[str] = set()
-    new: set[str] = set()
-    for owner in gone_owners | new_owners:
-        folder = f"{AGENTS}/{owner}"
-        before, after = _changed(then.children(folder), now.children(folder))
-        old |= before
-        new |= after
-    return old, new
+def _named(kind: str, name: str) -> dict[str, str]:
+    return {"kind": kind, "namespace": "default", "name": name}

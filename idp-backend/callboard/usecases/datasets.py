@@ -1,33 +1,48 @@
 """What people do with datasets: look, upload, have them read again."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from callboard.domain.audit import Entry, Outcome, Phase, Target
+from callboard.domain.audit import AuditRecord, Target
 from callboard.domain.dataset import Dataset, Sensitivity
-from callboard.domain.errors import CallboardError, Finding, Forbidden, Invalid, NotFound
+from callboard.domain.errors import (
+    CallboardError,
+    Conflict,
+    Finding,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Stale,
+)
 from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.names import DatasetName, TeamName
-from callboard.domain.operation import Operation
+from callboard.domain.plan import Plan
 from callboard.policy.authorise import authorise, missing
+from callboard.policy.visibility import visible as visible  # noqa: PLC0414 - others ask here
 from callboard.ports.datasets import StoredVersion
-from callboard.usecases.entries import actor_of
+from callboard.usecases.dataset_records import (
+    Recorded,
+    broke_off,
+    check_plan,
+    first,
+    in_hand,
+    record,
+    why,
+)
+from callboard.usecases.dry_runs import dataset_hash, dataset_plan
 from callboard.usecases.index import Found
+from callboard.usecases.keyed import once
 from callboard.usecases.platform import Platform
-from callboard.usecases.system import DatasetChange, announce, hand_over
+from callboard.usecases.submit import Call
+from callboard.usecases.system import announce
 
+UPLOAD: Final = "upload-dataset"
+VALIDATE: Final = "validate-dataset"
+_PLAIN: Final = Call()
 _NAME = TypeAdapter[str](DatasetName)
 _TEAM = TypeAdapter[str](TeamName)
-
-
-def visible(dataset: Dataset, principal: Principal) -> bool:
-    """A restricted dataset exists only for its team and for those who read everything."""
-    if principal.scope(Permission.DATASET_READ) is Scope.NONE:
-        return False
-    if dataset.sensitivity is not Sensitivity.RESTRICTED:
-        return True
-    return dataset.owner in principal.teams or principal.scope(Permission.AGENT_READ) is Scope.ALL
 
 
 async def list_(platform: Platform, principal: Principal) -> Sequence[Dataset]:
@@ -73,53 +88,151 @@ async def upload(
     *,
     owner: str | None = None,
     sensitivity: Sensitivity | None = None,
-    request_id: str | None = None,
-) -> tuple[Dataset, Operation]:
+    call: Call = _PLAIN,
+) -> Recorded:
     """Store a new version, read it, and record the verdict in Git.
 
     A new dataset belongs to `owner`, by default the caller's only team. An existing one may be
-    replaced by its team; one of the platform by administrators.
+    replaced by its team; one of the platform by administrators. Whose it is, is asked before the
+    stream and again once it has ended: a slow one takes nothing that came meanwhile.
     """
-    owner = await _owner(platform, principal, name, owner)
-    target = Target(kind="dataset", name=name, owner=owner)
-    intent = await announce(platform, principal, "upload-dataset", target, request_id=request_id)
-    try:
-        dataset = await platform.datasets.put(name, content, owner=owner, sensitivity=sensitivity)
-    except BaseException as error:
-        reason = error.detail if isinstance(error, CallboardError) else "the upload broke off"
-        await platform.journal.append(
-            Entry(
-                phase=Phase.OUTCOME,
-                actor=actor_of(principal),
-                action=intent.action,
-                target=target,
-                outcome=Outcome.FAILED,
-                reason=reason,
-                request_id=request_id,
-                operation=intent.operation,
-                settles=intent.id,
+    asked = _asked(owner, sensitivity)
+
+    def may_replace(there: Dataset | None) -> str | None:
+        owned_by = _owner_of_upload(platform, principal, name, owner, there)
+        check_plan(platform, principal, UPLOAD, name, asked, there, call)
+        return owned_by
+
+    async def stored(intent: AuditRecord) -> Dataset:
+        replacing = False
+
+        def still(there: Dataset | None) -> None:
+            nonlocal replacing
+            if may_replace(there) != intent.target.owner:
+                raise Stale(f"The dataset {name} became somebody else's meanwhile")
+            replacing = True
+
+        try:
+            return await platform.datasets.put(
+                *(name, content),
+                owner=intent.target.owner,
+                sensitivity=sensitivity,
+                may_replace=still,
             )
-        )
-        if isinstance(error, CallboardError):
-            error.recorded = True
-        raise
-    submission = hand_over(platform, principal, intent, DatasetChange(name, dataset))
-    await submission.done.wait()
-    return dataset, await platform.operations.find(submission.operation)
+        except BaseException as error:
+            left = "its content may be in place, and a scan records it then"
+            reason = why(error, "the upload broke off")
+            reason = f"{reason}; {left if replacing else 'nothing was stored'}"
+            await broke_off(platform, principal, intent, error, reason)
+            raise
+
+    async def do() -> Recorded:
+        _check_names(name, owner)
+        owned_by = may_replace(await _existing(platform, name))
+        target = Target(kind="dataset", name=name, owner=owned_by)
+        with in_hand(platform, name):
+            intent = await announce(platform, principal, UPLOAD, target, request_id=call.request_id)
+            return await record(platform, principal, intent, stored(intent), call)
+
+    return await _once(platform, principal, call, do)
 
 
 async def validate(
-    platform: Platform, principal: Principal, name: str, *, request_id: str | None = None
-) -> tuple[Dataset, Operation]:
+    platform: Platform, principal: Principal, name: str, *, call: Call = _PLAIN
+) -> Recorded:
     """Read the file whole, now, and record the verdict if it is another one."""
-    before = await get(platform, principal, name)
-    _may_write(platform, principal, before)
-    target = Target(kind="dataset", name=name, owner=before.owner)
-    intent = await announce(platform, principal, "validate-dataset", target, request_id=request_id)
-    dataset = await platform.datasets.validate(name)
-    submission = hand_over(platform, principal, intent, DatasetChange(name, dataset))
-    await submission.done.wait()
-    return dataset, await platform.operations.find(submission.operation)
+
+    async def read(intent: AuditRecord) -> Dataset:
+        try:
+            return await platform.datasets.validate(name)
+        except BaseException as error:
+            reason = why(error, "the reading broke off")
+            await broke_off(platform, principal, intent, error, reason)
+            raise
+
+    async def do() -> Recorded:
+        before = await get(platform, principal, name)
+        _may_write(platform, principal, before)
+        check_plan(platform, principal, VALIDATE, name, {}, before, call)
+        target = Target(kind="dataset", name=name, owner=before.owner)
+        with in_hand(platform, name):
+            intent = await announce(
+                platform, principal, VALIDATE, target, request_id=call.request_id
+            )
+            return await record(platform, principal, intent, read(intent), call)
+
+    return await _once(platform, principal, call, do)
+
+
+async def _once(
+    platform: Platform,
+    principal: Principal,
+    call: Call,
+    do: Callable[[], Coroutine[None, None, Recorded]],
+) -> Recorded:
+    return await once(
+        platform,
+        principal,
+        call,
+        lambda: platform.running.unbroken(do()),
+        lambda landed: first(platform, landed),
+    )
+
+
+async def plan_upload(
+    platform: Platform,
+    principal: Principal,
+    name: str,
+    *,
+    owner: str | None = None,
+    sensitivity: Sensitivity | None = None,
+) -> Plan:
+    """Everything about an upload but its content. Raise `NotFound` or `Forbidden`."""
+    now = platform.now().replace(microsecond=0)
+    there: Dataset | None = None
+    against: list[CallboardError] = []
+    try:
+        _check_names(name, owner)
+        there = await _existing(platform, name)
+        owned_by = _owner_of_upload(platform, principal, name, owner, there)
+    except (Invalid, Conflict) as error:
+        against.append(error)
+        owned_by = owner
+    asked = _asked(owner, sensitivity)
+    kept = there.sensitivity if there else Sensitivity.INTERNAL
+    what = f"A new version of {name}" if there else f"A new dataset {name}"
+    whose = f"the team {owned_by}" if owned_by else "the platform"
+    note = f"{what}, of {whose}, {sensitivity or kept}; its content is judged once it is there."
+    return dataset_plan(
+        UPLOAD,
+        name,
+        dataset_hash(UPLOAD, name, asked, principal, there, now),
+        now,
+        there=there,
+        owner=owned_by,
+        against=against,
+        notes=() if against else (note,),
+    )
+
+
+async def plan_validation(platform: Platform, principal: Principal, name: str) -> Plan:
+    """Raise `NotFound` or `Forbidden`. Whether the record changes is known once it is read."""
+    now = platform.now().replace(microsecond=0)
+    there = await get(platform, principal, name)
+    _may_write(platform, principal, there)
+    return dataset_plan(
+        VALIDATE,
+        name,
+        dataset_hash(VALIDATE, name, {}, principal, there, now),
+        now,
+        there=there,
+        owner=there.owner,
+        notes=("Its record changes if the file is judged otherwise than it was.",),
+    )
+
+
+def _asked(owner: str | None, sensitivity: Sensitivity | None) -> dict[str, str | None]:
+    return {"owner": owner, "sensitivity": sensitivity and str(sensitivity)}
 
 
 def _may_read(platform: Platform, principal: Principal) -> None:
@@ -138,10 +251,7 @@ def _may_write(platform: Platform, principal: Principal, dataset: Dataset) -> No
     )
 
 
-async def _owner(
-    platform: Platform, principal: Principal, name: str, owner: str | None
-) -> str | None:
-    """Who will own the upload, when the caller may make it."""
+def _check_names(name: str, owner: str | None) -> None:
     try:
         _NAME.validate_python(name)
         if owner is not None:
@@ -149,10 +259,23 @@ async def _owner(
     except ValidationError as error:
         message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise Invalid("Not valid: the dataset's name or owner", Finding("/name", message)) from None
+
+
+async def _existing(platform: Platform, name: str) -> Dataset | None:
     try:
-        existing = await platform.datasets.get(name)
+        return await platform.datasets.get(name)
     except NotFound:
-        existing = None
+        return None
+
+
+def _owner_of_upload(
+    platform: Platform,
+    principal: Principal,
+    name: str,
+    owner: str | None,
+    existing: Dataset | None,
+) -> str | None:
+    """Who will own the upload, when the caller may make it over what is there."""
     if existing is not None:
         if not visible(existing, principal):
             raise missing("dataset", name)

@@ -191,7 +191,8 @@ def _change(world: World, request: Request, principal: Principal, known: Known) 
         raise missing("action", request.action)
     found = _existing(world, request, principal, known, kind)
     agent = found.agent
-    decision = Decision(request, agent.spec.owner, found, None, base=_base(world, found, None, principal))
+    base = _base(world, found, None, principal)
+    decision = Decision(request, agent.spec.owner, found, None, base=base)
     decision.urgent = kind is not None and kind.urgent
     if request.if_match is not None and request.if_match != found.etag:
         decision.violations.append(

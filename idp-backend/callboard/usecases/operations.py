@@ -166,13 +166,22 @@ class Operations:
 
         What nobody takes from it is not built; take it all before anything else runs.
         """
+        for known in self._known(wanted, state, before):
+            yield self._from_git(known) if isinstance(known, Landed) else known
+
+    def count(self, wanted: Callable[[About], bool], *, state: OperationState | None = None) -> int:
+        """How many `newest` would give, without building them."""
+        return sum(1 for _known in self._known(wanted, state, None))
+
+    def _known(
+        self, wanted: Callable[[About], bool], state: OperationState | None, before: str | None
+    ) -> Iterator[Operation | Landed]:
         for id_ in self._order.newest(before):
-            if held := self._held.get(id_):
-                if state in (None, held.state) and wanted(held):
-                    yield held
-            elif landed := self._memory.operation(id_):
-                if state in (None, self._state_of(landed)) and wanted(landed):
-                    yield self._from_git(landed)
+            known = self._held.get(id_) or self._memory.operation(id_)
+            if known is None or not wanted(known):
+                continue
+            if state is None or self._state_of(known) is state:
+                yield known
 
     def list(self) -> list[Operation]:
         """All of `newest`."""
@@ -203,8 +212,10 @@ class Operations:
             pass
         return await self.find(id_)
 
-    def _state_of(self, landed: Landed) -> OperationState:
-        gone = landed.action == "destroy" and not self._runs_agents
+    def _state_of(self, known: Operation | Landed) -> OperationState:
+        if isinstance(known, Operation):
+            return known.state
+        gone = known.action == "destroy" and not self._runs_agents
         return OperationState.GONE if gone else OperationState.COMMITTED
 
     def _from_git(self, landed: Landed) -> Operation:

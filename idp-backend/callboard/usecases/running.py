@@ -6,10 +6,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from callboard.domain.errors import InProgress, KeyReused
+from callboard.domain.errors import InProgress, KeyReused, Unavailable
 
 T = TypeVar("T")
 _KEPT: Final = 10_000
+_LOOKED_AT: Final = 16
+"""Claims looked at for one that ended, each time that there are too many."""
 
 
 @dataclass(slots=True)
@@ -39,7 +41,10 @@ class Running:
             task.exception()  # the caller has it, or has gone
 
     def claim(self, subject: str, key: str, request_hash: str | None) -> None:
-        """Take the key; raise `InProgress` or `KeyReused` while another request has it."""
+        """Take the key; raise `InProgress` or `KeyReused` while another request has it.
+
+        Raise `Unavailable` when too many are under way to remember one more.
+        """
         held = self._claims.get((subject, key))
         if held is not None and not (held.operation and self._ended(held.operation)):
             if held.request_hash != request_hash:
@@ -47,9 +52,11 @@ class Running:
             raise InProgress(
                 "The same request is still running", operation=held.operation, retry_after=1
             )
+        self._forget()
+        if len(self._claims) >= 2 * _KEPT and held is None:
+            raise Unavailable("Too many requests are under way; try again", retry_after=1)
         self._claims[subject, key] = _Claim(request_hash)
         self._claims.move_to_end((subject, key))
-        self._forget()
 
     def name(self, subject: str, key: str, operation: str) -> None:
         """Say which operation the key's request became."""
@@ -59,8 +66,12 @@ class Running:
         self._claims.pop((subject, key), None)
 
     def _forget(self) -> None:
-        while len(self._claims) > _KEPT:
-            oldest = next(iter(self._claims.values()))
-            if not (oldest.operation and self._ended(oldest.operation)):
+        """Drop the oldest that ended; those still under way go behind, to be asked again later."""
+        for _ in range(_LOOKED_AT):
+            if len(self._claims) < _KEPT:
                 return
-            self._claims.popitem(last=False)
+            scope, claim = next(iter(self._claims.items()))
+            if claim.operation and self._ended(claim.operation):
+                del self._claims[scope]
+            else:
+                self._claims.move_to_end(scope)

@@ -16,7 +16,7 @@ from callboard.domain.audit import Target
 from callboard.domain.dataset import Dataset, DatasetState, Issue
 from callboard.domain.errors import CallboardError
 from callboard.domain.operation import OperationState
-from callboard.usecases.index import Recorded
+from callboard.usecases.index import DATASETS, View
 from callboard.usecases.platform import Platform
 from callboard.usecases.submission import Submission
 from callboard.usecases.system import DatasetChange, due, of_agent, send
@@ -122,23 +122,24 @@ async def _scan(platform: Platform) -> list[str]:
             continue
         recorded = view.datasets.get(name)
         if recorded is None or recorded.dataset != dataset:
-            submissions[name] = await _record(platform, name, dataset, recorded)
+            submissions[name] = await _record(platform, name, dataset, view)
     used = {found.agent.spec.dataset for found in view.agents.values()}
     for name, recorded in view.datasets.items():
         if name in listed or name in platform.in_hand:
             continue
         gone = _missing(recorded.dataset) if name in used else None
         if gone != recorded.dataset:
-            submissions[name] = await _record(platform, name, gone, recorded)
+            submissions[name] = await _record(platform, name, gone, view)
     await asyncio.gather(*(submission.done.wait() for submission in submissions.values()))
     return sorted(submissions)
 
 
 async def _record(
-    platform: Platform, name: str, dataset: Dataset | None, recorded: Recorded | None
+    platform: Platform, name: str, dataset: Dataset | None, view: View
 ) -> Submission:
     target = Target(kind="dataset", name=name, owner=dataset.owner if dataset else None)
-    change = DatasetChange(name, dataset, instead_of=recorded.blob if recorded else "")
+    blob = view.snapshot.id_of(f"{DATASETS}/{name}.yaml") or ""
+    change = DatasetChange(name, dataset, instead_of=blob)
     return await send(platform, "scan-dataset", target, change)
 
 

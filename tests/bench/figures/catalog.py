@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from bench import git, seed
-from bench.bench import Bench
-from bench.http import Connection, rate, request
+from bench.lab import Bench
+from bench.client import Connection, rate, request
 from bench.row import Row, at_least, at_most, median, ms, timed
 from bench.served import STATIC
 from bench.serving import Server, up

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import duckdb
 
-from bench.bench import Bench
+from bench.lab import Bench
 from bench.row import Row, at_least, median
 from callboard.adapters.csv.kinds import LOOSE_NUMBER, candidates
 from callboard.adapters.csv.limits import Limits

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter
 
 from bench import git, seed
-from bench.bench import Bench
+from bench.lab import Bench
 from bench.row import Row, at_most, median
 from callboard.adapters.local.issuer import LocalIssuer
 from callboard.bootstrap import connected

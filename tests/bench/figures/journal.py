@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from bench.bench import Bench
+from bench.lab import Bench
 from bench.row import Row, at_least, at_most, median, ms
 from callboard.adapters.local.journal import FileJournal
 from callboard.domain.audit import Actor, Entry, Outcome, Phase, Target

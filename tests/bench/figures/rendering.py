@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import yaml
 
 from bench import seed
-from bench.bench import Bench
+from bench.lab import Bench
 from bench.row import Row, at_least, median, ms, timed
 from bench.serving import spec
 from callboard.actions._create import create

@@ -16,7 +16,7 @@ from typing import Final
 
 import pygit2
 
-from callboard.adapters.git import locks
+from callboard.adapters.git import locks, orphans
 from callboard.adapters.git.message import encode_commit
 from callboard.adapters.git.objects import EMPTY, ZERO, object_id
 from callboard.adapters.git.pack import COMMIT, TREE, Pack
@@ -53,6 +53,7 @@ class LocalFolder:
         self.folder = folder
         self.store = Store(folder)
         self._durable, self._patience = durable, patience
+        self._alone = False
 
     def tip(self, branch: str) -> str | None:
         found = self.store.reference(head(branch))
@@ -65,7 +66,10 @@ class LocalFolder:
         return {name.removeprefix(HEADS): oid for name, oid in found.items()}
 
     def refresh(self) -> bool:
-        """Nothing to bring: whatever is pushed is there."""
+        """Nothing to bring: whatever is pushed is there, once what began before us has ended."""
+        if not self._alone:
+            orphans.outlast(self.folder, seconds=self._patience)
+            self._alone = True
         return False
 
     def push(self, update: RefUpdate, pack: Sequence[bytes]) -> None:

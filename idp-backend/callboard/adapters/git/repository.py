@@ -19,7 +19,7 @@ from callboard.adapters.git.store import Missing, Store
 from callboard.adapters.git.tree import CommitTree
 from callboard.adapters.git.upkeep import Upkeep
 from callboard.adapters.git.wire import RefUpdate, head
-from callboard.domain.errors import Invalid, NotFound, Stale, Unavailable
+from callboard.domain.errors import Invalid, NotFound, OutcomeUnknown, Stale, Unavailable
 from callboard.ports.git import CommitInfo, Draft, Snapshot
 
 MAIN: Final = "main"
@@ -187,7 +187,11 @@ class Repository:
         old = base.revision if base.published else ZERO
         self._remote.push(RefUpdate(base.branch, old, draft.head), draft.pack.parts())
         self._upkeep.after_write()
-        return self._tree(base.branch, draft.head)
+        try:
+            return self._tree(base.branch, draft.head)
+        except Unavailable as error:
+            # It is on the branch: only looking at it failed, and that must not pass for a refusal.
+            raise OutcomeUnknown(error.detail, **error.facts) from error
 
     async def _reading(self, work: Callable[[], _T]) -> _T:
         return await run_sync(work, limiter=self._readers)

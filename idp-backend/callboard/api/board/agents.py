@@ -57,7 +57,7 @@ async def home(
         states=sorted(Counter(one.status.state for one in everything).items()),
         owners=sorted({one.found.agent.spec.owner for one in everything}),
         broken=list(view.broken.values()) if sees_all else [],
-        operations=(await following.list_(platform, principal))[:_RECENT],
+        operations=await following.list_(platform, principal, limit=_RECENT),
         approvals=await _waiting(platform, visitor),
         plans=planned.list_(platform, principal)[:_RECENT],
         datasets=await _datasets(platform, visitor),
@@ -91,11 +91,11 @@ async def agent(
         request,
         "agent.html",
         view=agent_view(shown, platform.site),
-        commits=[(commit, platform.state.memory.read(commit)) for commit in commits],
+        commits=[(commit, platform.state.memory.done_by(commit)) for commit in commits],
         more=commits[-1].revision if len(commits) == _HISTORY else None,
         cursor=cursor,
         changes=await _last_change(platform, visitor, name),
-        operations=(await following.list_(platform, principal, agent=name))[:_RECENT],
+        operations=await following.list_(platform, principal, agent=name, limit=_RECENT),
     )
 
 

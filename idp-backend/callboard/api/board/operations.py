@@ -10,6 +10,7 @@ from callboard.api.board.desk import SignedIn, TheDesk
 from callboard.api.board.paper import page
 from callboard.api.board.queries import LIMIT, Cursor, Operated, Word
 from callboard.api.board.route import PageRoute
+from callboard.api.paging import below
 from callboard.api.paging import page as cut
 from callboard.domain.errors import CallboardError, NotFound
 from callboard.domain.identity import Principal
@@ -40,15 +41,18 @@ async def list_(
     agent: Word = None,
     cursor: Cursor = None,
 ) -> Response:
-    found = await following.list_(desk.platform, visitor.principal, state=state, agent=agent)
-    items, more = cut(found, LIMIT, cursor, following.order, descending=True)
+    platform, principal = desk.platform, visitor.principal
+    found = await following.list_(
+        platform, principal, state=state, agent=agent, before=below(cursor), limit=LIMIT + 1
+    )
+    items, more = cut(found, LIMIT, None, following.order)
     return page(
         request,
         "operations.html",
         items=items,
         more=more,
         cursor=cursor,
-        found=len(found),
+        found=await following.count(platform, principal, state=state, agent=agent),
         wanted={"state": state, "agent": agent},
         states=list(OperationState),
     )

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
@@ -104,13 +104,10 @@ def _distance(seconds: int) -> str:
     past, size = seconds >= 0, abs(seconds)
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if size >= length:
-            said = f"{size // length} {unit}"
+            # What is to come is rounded up: three days less a second are no two days.
+            said = f"{size // length if past else -(-size // length)} {unit}"
             return f"{said} ago" if past else f"in {said}"
     return "just now" if past else "in a moment"
-
-
-def _span(length: timedelta) -> str:
-    return _distance(-int(length.total_seconds())).removeprefix("in ")
 
 
 def _size(count: int) -> str:
@@ -166,7 +163,6 @@ def _environment() -> Environment:
     environment.filters.update(
         ago=_ago,
         exact=_exact,
-        span=_span,
         size=_size,
         number=_number,
         percent=_percent,

@@ -149,7 +149,7 @@ async def history(
     commits = await agents.history(platform, caller, name, limit=limit, after=cursor)
     items: list[dict[str, Any]] = []
     for commit in commits:
-        landed = platform.state.memory.read(commit)
+        landed = platform.state.memory.done_by(commit)
         view: Commit = commit_view(
             commit, landed.action if landed else None, landed.operation if landed else None
         )

@@ -1,23 +1,29 @@
 """`/approvals`: what waits for somebody else's yes."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from callboard.api import state
 from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
 from callboard.api.gates import at_all
+from callboard.api.mutating import Marked, Marking
 from callboard.api.paging import Cursor, Limit, page
 from callboard.api.reply import reply
 from callboard.api.views import ApprovalView, Page, ReviewBody
 from callboard.domain.approval import Approval, ApprovalState
 from callboard.domain.errors import CallboardError
 from callboard.domain.identity import Permission, Principal
+from callboard.domain.plan import Plan
 from callboard.policy.approvals import may_review
+from callboard.usecases import reviews
 from callboard.usecases.platform import Platform
 
+_DRY: Final = (
+    "A dry run answers with the Plan of what was asked for, decided now, and what speaks against "
+    "the review. A Plan-Hash must be the one that the request was made with."
+)
 router = APIRouter(prefix="/approvals", tags=["approvals"], route_class=StrictRoute)
 
 
@@ -47,17 +53,18 @@ async def get_approval(id: str, platform: ThePlatform, caller: Caller) -> Respon
     name="approval.approve",
     operation_id="approve",
     summary="Agree; the last one needed sets it going",
-    response_model=ApprovalView,
+    description=_DRY,
+    response_model=ApprovalView | Plan,
 )
 @gated(at_all(Permission.APPROVAL_REVIEW))
 async def approve(
     id: str,  # noqa: A002
     body: ReviewBody,
-    request: Request,
     platform: ThePlatform,
     caller: Caller,
+    marking: Marked,
 ) -> Response:
-    return await _review(platform, caller, request, id, body, approves=True)
+    return await _review(platform, caller, marking, id, body, approves=True)
 
 
 @router.post(
@@ -65,34 +72,34 @@ async def approve(
     name="approval.reject",
     operation_id="reject",
     summary="Refuse it for good",
-    response_model=ApprovalView,
+    description=_DRY,
+    response_model=ApprovalView | Plan,
 )
 @gated(at_all(Permission.APPROVAL_REVIEW))
 async def reject(
     id: str,  # noqa: A002
     body: ReviewBody,
-    request: Request,
     platform: ThePlatform,
     caller: Caller,
+    marking: Marked,
 ) -> Response:
-    return await _review(platform, caller, request, id, body, approves=False)
+    return await _review(platform, caller, marking, id, body, approves=False)
 
 
 async def _review(
     platform: Platform,
     caller: Principal,
-    request: Request,
+    marking: Marking,
     id_: str,
     body: ReviewBody,
     *,
     approves: bool,
 ) -> Response:
-    approval = await platform.approvals.review(
-        caller,
-        id_,
-        approves=approves,
-        reason=body.reason,
-        request_id=state.of(request.scope).get(state.REQUEST_ID),
+    if marking.dry_run:
+        return reply(await reviews.plan(platform, caller, id_, approves=approves))
+    call = marking.call(body.model_dump(mode="json", by_alias=True))
+    approval = await reviews.review(
+        platform, caller, id_, approves=approves, reason=body.reason, call=call
     )
     if approval.state is ApprovalState.APPROVED:
         await platform.operations.wait(approval.operation, platform.settings.wait_seconds)

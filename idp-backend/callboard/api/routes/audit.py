@@ -1,6 +1,5 @@
 """`/audit`: who did what, newest first."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -12,6 +11,7 @@ from callboard.api.paging import Limit
 from callboard.api.reply import reply
 from callboard.api.views import Page
 from callboard.domain.audit import AuditRecord
+from callboard.domain.values import Instant
 from callboard.ports.journal import AuditQuery
 from callboard.usecases import audit
 
@@ -27,8 +27,8 @@ async def list_audit(
     actor: Annotated[str | None, Query(max_length=255, description="Subject or username.")] = None,
     action: Annotated[str | None, Query(max_length=63)] = None,
     outcome: Annotated[str | None, Query(max_length=40)] = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Instant | None = None,
+    until: Instant | None = None,
     limit: Limit = 50,
     cursor: Annotated[str | None, Query(max_length=300)] = None,
 ) -> Response:

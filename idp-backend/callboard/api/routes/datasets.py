@@ -5,15 +5,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from callboard.api import state
 from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
 from callboard.api.gates import at_all
+from callboard.api.mutating import Marked
 from callboard.api.paging import Cursor, Limit, page
 from callboard.api.reply import reply
 from callboard.api.views import AgentView, Page, Upload, VersionView, agent_view
 from callboard.domain.dataset import Dataset, Sensitivity
 from callboard.domain.identity import Permission
+from callboard.domain.plan import Plan
 from callboard.usecases import agents, datasets
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
@@ -66,7 +67,10 @@ async def list_agents(name: str, platform: ThePlatform, caller: Caller) -> Respo
     name="upload-dataset",
     operation_id="uploadDataset",
     summary="Store a new version (streamed), read it, record the verdict",
-    response_model=Upload,
+    description="A dry run answers with a Plan of everything but the content, which it does not "
+    "read. Under an Idempotency-Key a request is the same by path, query, Content-Length and "
+    "Content-Digest (RFC 9530): send the digest for the content itself to count.",
+    response_model=Upload | Plan,
     status_code=200,
     openapi_extra={
         "requestBody": {
@@ -81,9 +85,21 @@ async def upload(
     request: Request,
     platform: ThePlatform,
     caller: Caller,
+    marking: Marked,
     owner: Annotated[str | None, Query(max_length=63, description="The team that owns it.")] = None,
     sensitivity: Annotated[Sensitivity | None, Query()] = None,
 ) -> Response:
+    if marking.dry_run:
+        plan = await datasets.plan_upload(
+            platform, caller, name, owner=owner, sensitivity=sensitivity
+        )
+        return reply(plan)
+    declared = {
+        "owner": owner,
+        "sensitivity": sensitivity and str(sensitivity),
+        "length": request.headers.get("content-length"),
+        "digest": request.headers.get("content-digest"),
+    }
     dataset, operation = await datasets.upload(
         platform,
         caller,
@@ -91,7 +107,7 @@ async def upload(
         request.stream(),
         owner=owner,
         sensitivity=sensitivity,
-        request_id=state.of(request.scope).get(state.REQUEST_ID),
+        call=marking.call(declared),
     )
     headers = {"Location": f"/api/v1/datasets/{name}"}
     return reply(Upload(dataset=dataset, operation=operation), 200, headers)
@@ -102,10 +118,12 @@ async def upload(
     name="validate-dataset",
     operation_id="validateDataset",
     summary="Read it whole, now",
-    response_model=Upload,
+    description="A dry run answers with a Plan and reads nothing.",
+    response_model=Upload | Plan,
 )
 @gated(at_all(Permission.DATASET_WRITE))
-async def validate(name: str, request: Request, platform: ThePlatform, caller: Caller) -> Response:
-    request_id = state.of(request.scope).get(state.REQUEST_ID)
-    dataset, operation = await datasets.validate(platform, caller, name, request_id=request_id)
+async def validate(name: str, platform: ThePlatform, caller: Caller, marking: Marked) -> Response:
+    if marking.dry_run:
+        return reply(await datasets.plan_validation(platform, caller, name))
+    dataset, operation = await datasets.validate(platform, caller, name, call=marking.call())
     return reply(Upload(dataset=dataset, operation=operation))

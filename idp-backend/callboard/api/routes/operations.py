@@ -4,17 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
-from callboard.api import state
 from callboard.api.body import StrictRoute
 from callboard.api.deps import Caller, ThePlatform
-from callboard.api.paging import Cursor, Limit, page
+from callboard.api.mutating import Marked
+from callboard.api.paging import Cursor, Limit, below, page
 from callboard.api.reply import reply
 from callboard.api.views import Page
+from callboard.domain.errors import PlanStale
+from callboard.domain.identity import Principal
 from callboard.domain.operation import Operation, OperationState
 from callboard.usecases import following
+from callboard.usecases.keyed import once
+from callboard.usecases.platform import Platform
 
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=StrictRoute)
 _HEARTBEAT = 15.0
@@ -32,9 +36,10 @@ async def list_operations(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    found = await following.list_(platform, caller, state=state, agent=agent)
-    key = following.order
-    items, more = page(found, limit, cursor, key, descending=True)
+    found = await following.list_(
+        platform, caller, state=state, agent=agent, before=below(cursor), limit=limit + 1
+    )
+    items, more = page(found, limit, None, following.order)
     return reply(Page[Operation].model_construct(items=items, cursor=more))
 
 
@@ -53,17 +58,25 @@ async def get_operation(id: str, platform: ThePlatform, caller: Caller) -> Respo
 async def events(id: str, platform: ThePlatform, caller: Caller) -> StreamingResponse:  # noqa: A002
     await following.get(platform, caller, id)
     return StreamingResponse(
-        _events(platform.operations.follow(id)),
+        _events(platform, caller, id),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _events(operations: AsyncIterator[Operation]) -> AsyncIterator[bytes]:
+async def _events(platform: Platform, caller: Principal, id_: str) -> AsyncIterator[bytes]:
+    """Ends with the operation, with the caller's token, or when it is not theirs to see any more.
+
+    What ends early is no complete answer: a client that wants the rest asks again.
+    """
+    operations = platform.operations.follow(id_)
     upcoming = asyncio.ensure_future(anext(operations, None))
     try:
         while True:
-            done, _ = await asyncio.wait({upcoming}, timeout=_HEARTBEAT)
+            left = caller.expires_at - platform.now().timestamp()
+            done, _ = await asyncio.wait({upcoming}, timeout=max(0, min(_HEARTBEAT, left)))
+            if not await following.may_go_on(platform, caller, id_):
+                return
             if not done:
                 yield b": still waiting\n\n"
                 continue
@@ -82,15 +95,31 @@ async def _events(operations: AsyncIterator[Operation]) -> AsyncIterator[bytes]:
     name="cancel",
     operation_id="cancelOperation",
     summary="Take it back, before it is committed",
+    description="A dry run answers with the operation as it stands if it could be taken back now, "
+    "else with the refusal. A Plan-Hash must be the operation's.",
     response_model=Operation,
     status_code=202,
+    responses={200: {"model": Operation, "description": "As it stands (with dryRun=true)."}},
 )
 async def cancel(
     id: str,  # noqa: A002
-    request: Request,
     platform: ThePlatform,
     caller: Caller,
+    marking: Marked,
 ) -> Response:
-    request_id = state.of(request.scope).get(state.REQUEST_ID)
-    operation = await following.cancel(platform, caller, id, request_id=request_id)
+    call = marking.call()
+
+    async def do() -> Operation:
+        found = await following.get(platform, caller, id)
+        if call.plan_hash not in {None, found.plan_hash}:
+            raise PlanStale("The operation follows another plan; look at it again")
+        if marking.dry_run:
+            return await following.may_cancel(platform, caller, id)
+        if call.idempotency_key and (mine := await following.taken_back(platform, caller, id)):
+            return mine
+        return await following.cancel(platform, caller, id, request_id=call.request_id)
+
+    if marking.dry_run:
+        return reply(await do())
+    operation = await once(platform, caller, call, do)
     return reply(operation, 202, {"Location": f"/api/v1/operations/{id}"})

@@ -2,20 +2,22 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from callboard.api import state
 from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
 from callboard.api.gates import at_all
+from callboard.api.mutating import Marked
 from callboard.api.reply import reply
-from callboard.domain.errors import CallboardError
+from callboard.domain.errors import CallboardError, PlanStale
 from callboard.domain.identity import Permission
 from callboard.domain.operation import Operation
+from callboard.domain.plan import Plan
 from callboard.domain.values import Value
-from callboard.usecases import reconcile
+from callboard.usecases import reconcile, reconcile_plan
+from callboard.usecases.keyed import once
 
 router = APIRouter(prefix="/reconciliation", tags=["reconciliation"], route_class=StrictRoute)
 
@@ -48,8 +50,11 @@ class Decision(Value):
 
 
 class Answer(Value):
+    """`again` is the new operation; in a dry run `plan` is what it would do."""
+
     operation: str
     again: Operation | None = None
+    plan: Plan | None = None
     refused: str | None = None
 
 
@@ -89,20 +94,36 @@ async def show(platform: ThePlatform, caller: Caller) -> Response:
     name="reconcile",
     operation_id="reconcile",
     summary="Accept the branch as it is, or do lost operations again",
+    description="A dry run answers with the head that would be accepted and a Plan of each "
+    "operation that would be done again.",
     response_model=Reconciled,
 )
 @gated(at_all(Permission.PLATFORM_ADMIN))
 async def decide(
-    body: Decision, request: Request, platform: ThePlatform, caller: Caller
+    body: Decision, platform: ThePlatform, caller: Caller, marking: Marked
 ) -> Response:
-    head = None
-    if body.accept:
-        request_id = state.of(request.scope).get(state.REQUEST_ID)
-        head = await reconcile.accept(platform, caller, request_id=request_id)
-    applied = [
-        Answer(operation=id_, refused=str(answer))
-        if isinstance(answer, CallboardError)
-        else Answer(operation=id_, again=answer)
-        for id_, answer in await reconcile.apply_again(platform, caller, body.apply)
-    ]
-    return reply(Reconciled(head=head, applied=applied))
+    if marking.dry_run:
+        head, plans = await reconcile_plan.plan(platform, caller, body.apply, accept=body.accept)
+        return reply(Reconciled(head=head, applied=[_answer(*each) for each in plans]))
+    call = marking.call(body.model_dump(mode="json", by_alias=True))
+    if call.plan_hash:
+        raise PlanStale("A reconciliation is not bound to one plan; leave Plan-Hash out")
+
+    async def do() -> Reconciled:
+        head = None
+        if body.accept:
+            head = await reconcile.accept(platform, caller, request_id=call.request_id)
+        applied = await reconcile.apply_again(
+            platform, caller, body.apply, request_id=call.request_id
+        )
+        return Reconciled(head=head, applied=[_answer(*each) for each in applied])
+
+    return reply(await once(platform, caller, call, do))
+
+
+def _answer(operation: str, found: Operation | Plan | CallboardError) -> Answer:
+    if isinstance(found, CallboardError):
+        return Answer(operation=operation, refused=str(found))
+    if isinstance(found, Plan):
+        return Answer(operation=operation, plan=found)
+    return Answer(operation=operation, again=found)

@@ -129,7 +129,10 @@ class FolderDatasets:
         seen = await self._seen(name)
         if seen.verdict is None and seen.entry.trouble is None:
             await self._readings.read(seen.entry)
-        return await to_its_end(self._stored, name)
+        try:
+            return await to_its_end(self._stored, name)
+        except OSError as error:
+            raise Unavailable("The dataset's versions cannot be read", retry_after=30) from error
 
     async def ping(self) -> None:
         try:

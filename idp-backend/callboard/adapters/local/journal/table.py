@@ -25,6 +25,9 @@ _MAX_SEQ: Final = 2**32
 
 
 def microseconds(at: datetime) -> int:
+    """Since 1970; a time without a zone is taken for UTC."""
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
     return (at - _EPOCH) // _MICROSECOND
 
 
