@@ -110,10 +110,10 @@ def _table(kills: Totals, injected: Totals, seed: int, seconds: float) -> str:
         ),
         "",
         (
-            "After each kill, and at the end: every accepted operation exactly once in Git, in the "
-            "order of its answers; each commit's tree as a model has it; no effect without a durable "
-            "intent; no answer without a durable outcome; one outcome for each intent; the audit "
-            "chain and `git fsck --strict` clean; nothing left behind that stops the next start."
+            "Checked after each kill and at the end: every accepted operation exactly once in Git, "
+            "in the order of its answers; each commit's tree as a model has it; no effect without "
+            "a durable intent; no answer without a durable outcome; one outcome for each intent; "
+            "the audit chain and `git fsck --strict` clean; nothing left that stops the next start."
         ),
         "",
         "| | kills | faults |",

@@ -150,6 +150,11 @@ async def test_since_is_inclusive_and_until_exclusive(journal: Journal) -> None:
     assert found == ["op-2", "op-1"]
 
 
+async def test_a_bound_without_a_zone_is_taken_for_utc(journal: Journal) -> None:
+    records = [await journal.append(intent(f"op-{n}")) for n in range(3)]
+    assert await names(journal, since=records[1].ts.replace(tzinfo=None)) == ["op-2", "op-1"]
+
+
 async def test_pages_cover_everything_once_although_records_are_added(journal: Journal) -> None:
     for n in range(10):
         await journal.append(intent(f"op-{n}"))

@@ -13,6 +13,7 @@ from fault_injection import Hurried, run
 
 from callboard import bootstrap
 from callboard.adapters.git.store import Store
+from callboard.adapters.local.datasets.versions import KeptVersions
 from callboard.adapters.local.journal import journal as file_journal
 from callboard.domain.errors import Unavailable
 from callboard.usecases import committer
@@ -113,6 +114,19 @@ async def test_what_could_not_be_read_once_is_there_again(
 async def _agents(here: Stage) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await here.alice.get("/api/v1/agents")).json()["items"]
     return found
+
+
+async def test_versions_that_cannot_be_listed_are_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of(_versions: KeptVersions, _name: str) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async with stage(tmp_path / "data") as here:
+        monkeypatch.setattr(KeptVersions, "of", of)
+        answer = await here.alice.get("/api/v1/datasets/sales/versions")
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["code"] == "unavailable"
 
 
 async def test_a_pause_goes_through_where_the_full_disk_refuses_other_changes(

@@ -152,7 +152,7 @@ async def test_a_copy_of_trailers_is_not_told_as_the_operation(stage: Stage) -> 
     git = stage.platform.git
     genuine = (await git.commits(limit=1))[0]
     draft = git.draft(await git.snapshot())
-    draft.write("agents/growth/sales-bot/agent.yaml", b"by hand: [")
+    draft.write("agents/growth/sales-bot/catalog-info.yaml", b"by: hand")
     draft.commit(
         Message("By hand", "eve", "e@example.com", stage.clock(), trailers=genuine.trailers)
     )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from hashlib import sha1, sha256
 from typing import Annotated, Any, Final, Literal
 
-import rfc8785
 from pydantic import Field, ValidationError
 
 from callboard.domain.agent import Agent, AgentSpec
@@ -19,6 +18,7 @@ from callboard.domain.findings import findings_of, refusal
 from callboard.domain.names import AgentName, DatasetName
 from callboard.domain.values import Line, Moment, Value
 from callboard.pipeline import strict_yaml
+from callboard.pipeline.canonical import canonical
 from callboard.pipeline.manifest import Manifest, to_yaml
 from callboard.pipeline.metadata import API_VERSION, APP, INPUT_HASH, OURS, labels
 
@@ -113,7 +113,7 @@ def content_digest(document: Manifest, blobs: Mapping[str, str]) -> str:
     meta = document["metadata"]
     bare = {**meta, "annotations": _without_digest(meta.get("annotations", {}))}
     files = {path: blob for path, blob in blobs.items() if path != AGENT_FILE}
-    body = rfc8785.dumps({"agent": {**document, "metadata": bare}, "files": files})
+    body = canonical({"agent": {**document, "metadata": bare}, "files": files})
     return "sha256:" + sha256(body).hexdigest()
 
 
