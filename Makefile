@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 LOCKS := requirements/runtime.txt requirements/dev.txt requirements/uv.txt
 JOBS ?= auto
 
-.PHONY: demo test check format generate lock clean help
+.PHONY: demo test check bench faults mutants format generate lock clean help
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,6 +22,15 @@ check: $(VENV)/.dev  ## lint, types, import layers, generated files
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
 	@$(RUN)/python tools/generate.py --check
+
+bench: $(VENV)/.dev  ## figures beside their baselines; writes build/bench.json
+	@$(RUN)/python tests/bench/run.py $(ARGS)
+
+faults: $(VENV)/.dev  ## 500 kills and 10,000 injected faults; writes build/faults.md
+	@$(RUN)/python tools/faults.py $(ARGS)
+
+mutants: $(VENV)/.dev  ## takes out each guard and sees its test red
+	@$(RUN)/python tools/mutants.py $(ARGS)
 
 format: $(VENV)/.dev  ## put the code into shape
 	@$(RUN)/ruff check --fix --quiet . ; $(RUN)/ruff format --quiet .

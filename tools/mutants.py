@@ -34,8 +34,11 @@ LIST: Final = "tests/mutants.toml"
 SECONDS: Final = 90
 """How long the tests of one mutant may take altogether."""
 RED, GREEN, BROKEN = "red", "GREEN", "broken"
-_ASSERTIONS: Final = frozenset({"AssertionError", "Failed"})
-"""What a test's own judgement raises: `assert`, and pytest's `fail` and `DID NOT RAISE`."""
+_ASSERTIONS: Final = frozenset({"AssertionError", "Failed", "KeyError in the test"})
+"""What a test's own judgement raises: `assert`, pytest's `fail` and `DID NOT RAISE`, and a look
+into an answer for what the right answer has (`answer.json()["code"]`)."""
+_PLUGINS: Final = ("anyio.pytest_plugin", "pytest_timeout", "_hypothesis_pytestplugin")
+"""All that the tests need; loading every one that is installed takes longer than most tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ class Copy:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=short", "-rN"),
-                *("-p", "no:cacheprovider", "-p", "mutants_watch", "--hypothesis-seed=0"),
+                *(f"-p{plugin}" for plugin in (*_PLUGINS, "no:cacheprovider", "mutants_watch")),
+                "--hypothesis-seed=0",
                 *(f"--basetemp={self._scratch}", *options, *tests),
             ],
             cwd=self.root,
@@ -122,6 +126,7 @@ class Copy:
                 **outside,
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                 "MUTANTS_REPORT": str(report),
                 "MUTANTS_FILE": file,
             },
@@ -282,7 +287,7 @@ def _there(copies: "SimpleQueue[Copy]", tests: Sequence[str]) -> frozenset[str]:
     try:
         files = sorted({test.partition("::")[0] for test in tests})
         files = [file for file in files if (copy.root / file).exists()]
-        found = copy.pytest(files, "--collect-only", seconds=120).output.splitlines()
+        found = copy.pytest(files, "--collect-only", seconds=240).output.splitlines()
     finally:
         copies.put(copy)
     return frozenset(test for test in tests if any(_is_case(each, test) for each in found))

@@ -36,6 +36,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         raised = [] if call.excinfo is None else list(_names(call.excinfo.value))
+        if raised == ["KeyError"] and call.excinfo and _is_of(item, call.excinfo):
+            raised = ["KeyError in the test"]
         _failures.append({"test": item.nodeid, "when": call.when, "raised": raised})
     return report
 
@@ -55,6 +57,11 @@ def pytest_sessionfinish() -> None:
             }
         )
     )
+
+
+def _is_of(item: pytest.Item, found: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether the exception comes from a line of the test's own file."""
+    return Path(str(found.traceback[-1].path)) == item.path
 
 
 def _names(error: BaseException | None) -> Iterator[str]:

@@ -14,7 +14,7 @@ import pytest
 from callboard.adapters.csv.limits import Limits
 from callboard.adapters.local.datasets import FolderDatasets
 from callboard.adapters.local.datasets import reading as readings
-from callboard.domain.dataset import DatasetState, Sensitivity
+from callboard.domain.dataset import Dataset, DatasetState, Sensitivity
 from callboard.domain.errors import Conflict, Invalid, NotFound, TooLarge, Unavailable
 from callboard.ports.datasets import Datasets
 from callboard.samples import copy_samples
@@ -509,3 +509,20 @@ async def test_the_samples_are_valid_and_cover_owners_and_sensitivities(
         for name in ("seattle-temperatures", "san-francisco-temperatures")
     ]
     assert shapes[0] == shapes[1]
+
+
+async def test_what_may_not_be_replaced_when_the_stream_has_ended_stays(
+    datasets: Datasets, place: Put, folder: Path
+) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield LATER
+        place("sales.csv", SALES)  # somebody else's, meanwhile
+
+    def refuse(there: Dataset | None) -> None:
+        if there is not None:
+            raise Conflict(f"{there.name} is there now")
+
+    with pytest.raises(Conflict, match="sales is there now"):
+        await datasets.put("sales", slow(), owner="growth", may_replace=refuse)
+    assert (folder / "sales.csv").read_bytes() == SALES
+    assert (await datasets.validate("sales")).owner is None

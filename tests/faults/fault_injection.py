@@ -250,6 +250,8 @@ class Report:
     refused: int = 0
     unavailable: int = 0
     reads: int = 0
+    steps: int = 0
+    """How often the clock was moved."""
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -269,7 +271,7 @@ READS: Final = (
 
 @dataclass(slots=True)
 class Drill:
-    """Clients on one stage. `steps`: how the clock may jump meanwhile, in seconds."""
+    """Clients on one stage; `every` so many seconds the clock jumps by one of `steps`."""
 
     here: Stage
     faults: Faults
@@ -278,6 +280,7 @@ class Drill:
     http: httpx.AsyncClient
     seed: int
     steps: Sequence[float] = (61.0,)
+    every: float = 0.25
 
     async def client(self, number: int, enough: Callable[[], bool]) -> None:
         chance = random.Random(f"{self.seed}.{number}")
@@ -315,8 +318,9 @@ class Drill:
         """Time goes on, so that what is settled after a while is settled."""
         chance = random.Random(self.seed)
         while not enough():
-            await _SLEEP(0.25)
+            await _SLEEP(self.every)
             self.here.clock.forward(seconds=chance.choice(self.steps))
+            self.report.steps += 1
             await self.sweep()
 
     async def sweep(self) -> None:
@@ -391,6 +395,7 @@ async def run(
     rate: float = 0.05,
     budget: float = 90.0,
     steps: Sequence[float] = (61.0,),
+    every: float = 0.25,
 ) -> Report:
     """So many faults, or as many as fit into `budget` seconds; restarts between; the check."""
     report, began, told, clock = Report(), time.monotonic(), [], Clock()
@@ -403,8 +408,9 @@ async def run(
             late = time.monotonic() - began > budget
             return late or schedule.total >= enough_at
 
+        pace = {"steps": steps, "every": every}
         with injected(schedule):
-            async with drilled(home, schedule, report, told, clock, steps=steps) as drill:
+            async with drilled(home, schedule, report, told, clock, **pace) as drill:
                 schedule.active = True
                 try:
                     async with asyncio.TaskGroup() as tasks:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -141,6 +142,10 @@ async def test_two_teams_under_one_name_see_their_own_part_of_it(stage: Stage) -
     await git.publish(draft)
     then = (await stage.platform.state.look(fetch=True)).snapshot.revision
     await stage.act("sales-bot", "pause")
+    draft = git.draft(await git.snapshot())
+    draft.remove("agents/risk/sales-bot")
+    draft.commit(Message("By hand", "eve", "eve@example.com", stage.clock()))
+    await git.publish(draft)
     answer = await stage.alice.get(f"/api/v1/agents/sales-bot/diff?from={then}")
     assert answer.status_code == 200, answer.text
     assert "secret of risk" not in answer.text
@@ -204,5 +209,8 @@ async def test_bounds_are_kept_to_the_microsecond(stage: Stage) -> None:
     ts = record["ts"].replace("+", "%2B")
     found = (await stage.root.get(f"{url}&since={ts}")).json()["items"]
     assert record["id"] in {one["id"] for one in found}
+    later = (datetime.fromisoformat(record["ts"]) + timedelta(microseconds=1)).isoformat()
+    found = (await stage.root.get(url, params={"action": "create", "since": later})).json()["items"]
+    assert record["id"] not in {one["id"] for one in found}
     found = (await stage.root.get(f"{url}&until={ts}")).json()["items"]
     assert record["id"] not in {one["id"] for one in found}

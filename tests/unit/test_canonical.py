@@ -44,6 +44,7 @@ def test_it_writes_what_the_reference_writes(value: Any) -> None:
         ({"ratio": -0.0}, b'{"ratio":0}'),
         ({"ratio": 1e-5}, b'{"ratio":0.00001}'),
         ({"ratio": 0.0001}, b'{"ratio":0.0001}'),
+        ({"ratio": 1.1237714631577585e18}, b'{"ratio":1123771463157758500}'),
         ({"ratio": 1e21}, b'{"ratio":1e+21}'),
         ({"\U0001f600": 1, "\ufb01": 2}, '{"\U0001f600":1,"\ufb01":2}'.encode()),
     ],

@@ -5,15 +5,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from callboard.domain.audit import Actor, AuditRecord, Outcome, Phase, Target
 from callboard.domain.errors import InProgress, Unavailable
+from callboard.domain.identity import Principal, Role
 from callboard.domain.operation import Operation, OperationState
 from callboard.ports.git import CommitInfo
-from callboard.usecases import operations, running, seal
+from callboard.usecases import following, operations, running, seal
 from callboard.usecases.memory import Memory
 from callboard.usecases.operations import Operations
 from callboard.usecases.running import Running
@@ -181,6 +183,35 @@ async def test_a_follower_of_what_was_forgotten_finds_it_again(
         here.operations.add(operation(OperationState.FAILED))
     assert here.operations.held(mine.id) is None
     assert (await asyncio.wait_for(next_, 1)).state is OperationState.COMMITTED
+
+
+async def test_a_follower_is_not_left_behind_when_what_waits_is_forgotten(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "_KEPT", 1)
+    waiting = here.operations.add(operation(WAITING))
+    here.trail.records = [record(waiting.id, Phase.OUTCOME, Outcome.AWAITING_APPROVAL)]
+    follower = here.operations.follow(waiting.id)
+    await anext(follower)
+    next_ = asyncio.ensure_future(anext(follower))
+    await asyncio.sleep(0)
+    here.operations.add(operation(WAITING))
+    assert (await asyncio.wait_for(next_, 1)).id == waiting.id
+    next_ = asyncio.ensure_future(anext(follower))
+    await asyncio.sleep(0)
+    here.land(waiting.id)
+    assert (await asyncio.wait_for(next_, 1)).state is OperationState.COMMITTED
+
+
+def test_a_team_sees_what_was_done_to_its_dataset_also_when_that_is_gone() -> None:
+    view: Any = SimpleNamespace(datasets={}, agents={})
+    about = operation().model_copy(update={"dataset": "payroll", "agent": ""})
+
+    def viewer(team: str) -> Principal:
+        return Principal("x", "carol", frozenset({Role.VIEWER}), frozenset({team}), "portal")
+
+    assert following._sees(viewer("growth"), view)(about)
+    assert not following._sees(viewer("risk"), view)(about)
 
 
 def test_those_that_wait_are_bounded_and_those_worked_on_are_kept(

@@ -30,7 +30,7 @@ RULES: Final = {
         r"[\"']?\s*[:=]\s*[\"'](?!\$\{)[^\"'\s{}<>$]{6,}[\"']"
     ),
     "url-password": r"://[^\s/:@\"'{}<>]+:[^\s/@\"'{}<>$]+@",
-    "moving-image": r"\b[a-z0-9][\w./-]*:latest\b",
+    "moving-image": r"[\w./{}$-]+:latest\b",
     "no-tls": (
         r"(?i)verify(?:_ssl)?\s*=\s*False|InsecureSkipVerify|CERT_NONE|check_hostname\s*=\s*False"
         r"|create_unverified_context|insecure-skip-tls|skip_?tls_?verify|GIT_SSL_NO_VERIFY"

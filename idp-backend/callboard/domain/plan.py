@@ -42,8 +42,8 @@ class PolicyResult(Value):
 class Cost(Value):
     """What the change does to the money at stake; None where there is no agent."""
 
-    before: str | None
-    after: str | None
+    before: str | None = None
+    after: str | None = None
     unit: str = "USD/month"
 
 

@@ -10,8 +10,6 @@ import orjson
 import rfc8785
 
 _SAFE_INTEGER: Final = 2**53 - 1
-_ALIKE: Final = (1e-4, 1e15)
-"""Between these all writers spell a number that is not whole without an exponent."""
 
 
 def canonical(value: Any) -> bytes:
@@ -49,8 +47,9 @@ def _spelled(value: Any) -> Any:
 
 
 def _number(value: float) -> float:
-    if value.is_integer() and abs(value) <= _SAFE_INTEGER:
-        return int(value)
-    if _ALIKE[0] <= abs(value) < _ALIKE[1]:
+    """Whole ones as integers, which orjson does not do; past the safe ones it is on its own."""
+    if not value.is_integer():
         return value
-    raise _Odd
+    if abs(value) > _SAFE_INTEGER:
+        raise _Odd
+    return int(value)

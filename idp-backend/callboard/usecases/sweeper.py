@@ -134,9 +134,7 @@ async def _scan(platform: Platform) -> list[str]:
     return sorted(submissions)
 
 
-async def _record(
-    platform: Platform, name: str, dataset: Dataset | None, view: View
-) -> Submission:
+async def _record(platform: Platform, name: str, dataset: Dataset | None, view: View) -> Submission:
     target = Target(kind="dataset", name=name, owner=dataset.owner if dataset else None)
     blob = view.snapshot.id_of(f"{DATASETS}/{name}.yaml") or ""
     change = DatasetChange(name, dataset, instead_of=blob)

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from bench import git, seed
-from bench.lab import Bench
 from bench.client import Connection, rate, request
+from bench.lab import Bench
 from bench.row import Row, at_least, at_most, median, ms, timed
 from bench.served import STATIC
 from bench.serving import Server, up
@@ -95,9 +95,7 @@ async def _rounds(server: Server, rounds: int, times: int, tag: str) -> list[lis
     return found
 
 
-async def _changes(
-    server: Server, times: int, cursor: str
-) -> tuple[list[float], list[float]]:
+async def _changes(server: Server, times: int, cursor: str) -> tuple[list[float], list[float]]:
     """Seconds of a feed of one change, and of a full one after it."""
     token = _token(server)
     connection = await Connection.open(server.url)

@@ -7,8 +7,8 @@ from pathlib import Path
 from time import perf_counter
 
 from bench import git
-from bench.lab import Bench
 from bench.client import request, together
+from bench.lab import Bench
 from bench.row import Row, at_least, median
 from bench.serving import Server, spec
 

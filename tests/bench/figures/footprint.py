@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 
-from bench.lab import Bench
 from bench.client import Connection, request
+from bench.lab import Bench
 from bench.row import Row, at_most, median
 from bench.serving import Server, up
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from time import perf_counter
 
 from bench import git
-from bench.lab import Bench
-from bench.figures.creates import creates, warm_up
 from bench.client import Connection
+from bench.figures.creates import creates, warm_up
+from bench.lab import Bench
 from bench.row import Row, at_most, median, ms, percentile
 from bench.serving import Server
 

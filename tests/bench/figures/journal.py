@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from bench.lab import Bench
-from bench.row import Row, at_least, at_most, median, ms
+from bench.row import Row, at_least, median, ms
 from callboard.adapters.local.journal import FileJournal
 from callboard.domain.audit import Actor, Entry, Outcome, Phase, Target
 
@@ -45,9 +45,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     )
 
 
-async def _measured(
-    folder: Path, rounds: int
-) -> tuple[list[float], list[float], list[float]]:
+async def _measured(folder: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
     journal = FileJournal.open(folder / "audit", replica="bench", now=lambda: datetime.now(UTC))
     await _write(journal, "warm", 50)
     line = next((folder / "audit").glob("*.jsonl")).read_bytes().splitlines(keepends=True)[-1]

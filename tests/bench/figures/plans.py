@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from time import perf_counter
 
-from bench.lab import Bench
 from bench.client import Connection, request
+from bench.lab import Bench
 from bench.row import Row, at_most, median, percentile
 from bench.seed import TEAMS
 from bench.serving import Server, spec
