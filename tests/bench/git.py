@@ -24,7 +24,12 @@ def environment() -> dict[str, str]:
 
 def git(*arguments: str, at: Path, feed: bytes | None = None) -> bytes:
     ended = subprocess.run(
-        ["git", *arguments], cwd=at, input=feed, capture_output=True, env=environment()
+        ["git", *arguments],
+        cwd=at,
+        input=feed,
+        capture_output=True,
+        check=False,
+        env=environment(),
     )
     if ended.returncode:
         raise RuntimeError(f"git {arguments[0]}: {ended.stderr.decode(errors='replace')}")

@@ -78,7 +78,9 @@ def table(rows: list[Row]) -> str:
         lines.append(("", "", "", "", row.note))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     shown = [
-        "  ".join((*(cell.ljust(width) for cell, width in zip(line, widths)), line[4])).rstrip()
+        "  ".join(
+            (*(cell.ljust(width) for cell, width in zip(line[:4], widths, strict=True)), line[4])
+        ).rstrip()
         for line in lines
     ]
     missed = sum(not row.met for row in rows)

@@ -36,9 +36,18 @@ class Server:
     def repository(self) -> Path:
         return self.home / "delivery.git"
 
-    def token(self, user: str, **options: Any) -> str:
+    def token(self, user: str) -> str:
+        return self.tokens(user, 1)[0]
+
+    def tokens(self, user: str, count: int) -> list[str]:
+        """Different ones."""
         issuer = LocalIssuer(self.home, create=False)
-        return issuer.token(user, lifetime=3_600, **options)
+        return [issuer.token(user, lifetime=3_600) for _ in range(count)]
+
+    def processor(self) -> float:
+        """Seconds of a processor that the server has used until now."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self, field: str = "VmRSS") -> float:
         """Megabytes; `VmHWM` is the most that it ever was."""

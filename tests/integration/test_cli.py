@@ -106,7 +106,7 @@ def test_a_life_from_plan_to_gone(stage: Stage) -> None:
     )
     assert by(stage, "agents", "update", "brief", "--label", "tier-").code == 0
     assert by(stage, "agents", "show", "brief", "-o", "json").json["spec"]["labels"] == {}
-    gone = by(stage, "agents", "delete", "brief", "--wait", "-o", "json")
+    gone = by(stage, "agents", "delete", "brief", "--yes", "--wait", "-o", "json")
     assert (gone.json["state"], gone.json["evidence"]) == ("Gone", "git")
     missing = by(stage, "agents", "show", "brief")
     assert missing.code == 1
@@ -448,3 +448,11 @@ def test_client_commands_import_nothing_of_the_server(stage: Stage) -> None:
     )
     loaded = set(json.loads(ran.stderr.splitlines()[-1]))
     assert not loaded & {"pygit2", "duckdb", "fastapi", "pydantic", "joserfc", "opentelemetry"}
+
+
+def test_nothing_is_destroyed_without_a_terminal_unless_it_is_said(stage: Stage) -> None:
+    refused = by(stage, "agents", "delete", "steady")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert by(stage, "agents", "act", "steady", "destroy").code == 2
+    assert by(stage, "agents", "show", "steady").code == 0

@@ -274,6 +274,34 @@ async def test_what_failed_half_way_leaves_nothing_in_the_push(stage: Stage) -> 
     assert (await stage.platform.git.snapshot()).read("README.md") is None
 
 
+@dataclasses.dataclass
+class Line:
+    """A change that writes one line, under a key."""
+
+    text: str
+    key: str | None = "once"
+    request_hash: str | None = None
+    plan_hash: str | None = None
+
+    async def prepare(self, view: View) -> None: ...
+
+    def write(self, world: World, draft: Draft, principal: Principal) -> Written:
+        draft.write("README.md", self.text.encode())
+        return Written(f"write {self.text}")
+
+
+async def test_one_key_has_one_effect_within_a_push(stage: Stage) -> None:
+    gate, sent = Gate(stage), []
+    await gate.close()
+    for text in ("first", "second"):
+        intent = await announce(stage.platform, SYSTEM, "write", Target(kind="agent", name="x"))
+        sent.append(hand_over(stage.platform, SYSTEM, intent, Line(text)))
+    await gate.open()
+    assert await ended(stage, sent[0].operation) == ("Committed", None)
+    assert await ended(stage, sent[1].operation) == ("Failed", "in-progress")
+    assert (await stage.platform.git.snapshot()).read("README.md") == b"first"
+
+
 async def test_a_push_that_landed_though_it_failed_is_not_done_again(stage: Stage) -> None:
     publish, failed = stage.platform.git.publish, False
 
@@ -397,6 +425,28 @@ async def test_an_approval_written_by_hand_is_never_carried_out(stage: Stage) ->
     await stage.platform.committer.drain(5)
     assert (await stage.platform.operations.find(operation)).state == "AwaitingApproval"
     assert (await stage.alice.get(AGENT)).json()["spec"]["budgetUsd"] == "5.00"
+
+
+async def test_a_review_is_judged_on_the_record_that_it_is_added_to(stage: Stage) -> None:
+    """Root rejects when dan's approval is past the first look and not yet written."""
+    _operation, approval = await ask(stage)
+    append, held, go = stage.platform.journal.append, asyncio.Event(), asyncio.Event()
+
+    async def paused(entry: Entry, **more: Any) -> AuditRecord:
+        if entry.action == "approval.approve" and not held.is_set():
+            held.set()
+            await go.wait()
+        return await append(entry, **more)
+
+    stage.platform.journal.append = paused  # type: ignore[method-assign]
+    approving = asyncio.create_task(approve(stage, approval, "dan"))
+    await held.wait()
+    url = f"/api/v1/approvals/{approval}/reject"
+    assert (await stage.root.post(url, json={"reason": "no"})).status_code == 200
+    go.set()
+    assert (await approving).status_code == 409
+    shown = (await stage.root.get(f"/api/v1/approvals/{approval}")).json()["approval"]
+    assert [review["username"] for review in shown["reviews"]] == ["root"]
 
 
 async def test_a_review_that_is_refused_is_one_record_and_no_intent(stage: Stage) -> None:

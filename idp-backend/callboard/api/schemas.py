@@ -30,7 +30,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "name": "weather-bot",
         "spec": {
             "owner": "growth",
-            "dataset": "seattle-weather",
+            "dataset": "seattle-temperatures",
             "budgetUsd": "5.00",
             "description": "Answers questions about the weather in Seattle",
         },

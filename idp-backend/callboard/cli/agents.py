@@ -144,7 +144,7 @@ def update(
 
 @command.command()
 @name_argument
-@click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
 @planned
 @printed
 @served
@@ -160,7 +160,9 @@ def delete(client: Client, output: Output, change: Change, name: str, *, yes: bo
 @name_argument
 @click.argument("action", required=False, shell_complete=complete.actions)
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Of the action.")
-@click.option("--yes", is_flag=True, help="Do not ask on a terminal before what destroys.")
+@click.option(
+    "--yes", is_flag=True, help="Do not ask before what destroys; needed without a terminal."
+)
 @planned
 @printed
 @served
@@ -214,9 +216,12 @@ def diff_(client: Client, output: Output, name: str, from_: str | None, to: str 
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask a person at a terminal; a script has said what it wants."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(question, abort=True, err=True)
+    """Ask a person at a terminal; a script has to say that it means it."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("this destroys, and nobody is at a terminal to ask: give --yes")
+    click.confirm(question, abort=True, err=True)
 
 
 def _call(

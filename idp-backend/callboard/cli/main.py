@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 import callboard
 from callboard.cli.failure import Failure
@@ -99,6 +100,9 @@ def _called(arguments: Sequence[str]) -> int:
 
 
 def _show(error: click.ClickException) -> None:
+    if isinstance(error, NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return
     message = safe(error.format_message())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)

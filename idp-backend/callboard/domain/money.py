@@ -20,7 +20,7 @@ def usd(value: object) -> Decimal:
     if isinstance(value, Decimal):
         value = format(value, "f")
     if not isinstance(value, str) or not _USD.fullmatch(value):
-        raise ValueError('must be an amount in US dollars as a string, such as "5.00"')
+        raise ValueError('must be a text such as "5.00": US dollars, a point, at most two decimals')
     return Decimal(value).quantize(CENT)
 
 

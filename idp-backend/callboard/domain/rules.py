@@ -58,7 +58,13 @@ def on_owner(team: str, dataset: Dataset | None, at: str) -> list[Finding]:
 def on_dataset(team: str, dataset: Dataset | None, at: str) -> list[Finding]:
     """Whether an agent of this team may be built on the dataset now."""
     if dataset is None:
-        return [Finding(at, "is not a dataset that is recorded here", "unknown")]
+        return [
+            Finding(
+                at,
+                "is not a dataset that is recorded here; the list of datasets shows those that are",
+                "unknown",
+            )
+        ]
     findings = on_owner(team, dataset, at)
     if dataset.state is DatasetState.VALIDATING:
         findings.append(Finding(at, "is still being read; try again in a moment", "not-valid"))

@@ -4,6 +4,7 @@ orjson with sorted keys writes the same bytes as long as keys are ASCII and numb
 way of ECMAScript; what cannot be brought into that form is left to the reference implementation.
 """
 
+from math import isfinite
 from typing import Any, Final
 
 import orjson
@@ -48,6 +49,8 @@ def _spelled(value: Any) -> Any:
 
 def _number(value: float) -> float:
     """Whole ones as integers, which orjson does not do; past the safe ones it is on its own."""
+    if not isfinite(value):
+        raise _Odd  # orjson would write null
     if not value.is_integer():
         return value
     if abs(value) > _SAFE_INTEGER:

@@ -353,7 +353,7 @@ def _base(world: World, found: Found, dataset: str | None, requester: Principal)
 
 def _invalid(findings: tuple[Finding, ...]) -> Invalid:
     fields = ", ".join(sorted({finding.pointer or "the body" for finding in findings}))
-    return Invalid(f"Not valid: {fields}", *findings)
+    return Invalid(f"Look at {fields}", *findings)
 
 
 def _render(decision: Decision, site: Site) -> None:

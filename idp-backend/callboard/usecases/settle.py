@@ -6,10 +6,8 @@ from callboard.domain.approval import Approval
 from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase
 from callboard.usecases.platform import Platform
 
-_REASONS: Final = {
-    False: "Callboard stopped before this was committed",
-    True: "it goes on from its request for approval",
-}
+_STOPPED: Final = "Callboard stopped before this was committed"
+_STORED: Final = "; content that was put in place is recorded by the next scan"
 
 
 async def settle(platform: Platform) -> list[AuditRecord]:
@@ -38,7 +36,7 @@ async def settle(platform: Platform) -> list[AuditRecord]:
                     action=record.action,
                     target=record.target,
                     outcome=_outcome(revision, waiting),
-                    reason=None if revision else _REASONS[waiting is not None],
+                    reason=None if revision else _reason(record.action, waiting),
                     request_id=record.request_id,
                     trace_id=record.trace_id,
                     operation=record.operation,
@@ -56,6 +54,12 @@ def _outcome(revision: str | None, waiting: Approval | None) -> Outcome:
     if revision:
         return Outcome.COMMITTED
     return Outcome.AWAITING_APPROVAL if waiting else Outcome.FAILED
+
+
+def _reason(action: str, waiting: Approval | None) -> str:
+    if waiting:
+        return "it goes on from its request for approval"
+    return _STOPPED + (_STORED if action == "upload-dataset" else "")
 
 
 async def _landed(platform: Platform, record: AuditRecord, commit: str | None) -> str | None:

@@ -87,6 +87,7 @@ async def submit(
         return await platform.operations.find(landed.operation)
     if waiting := platform.approvals.by_key(principal.subject, key, call.hash):
         return await platform.operations.find(waiting.operation)
+    platform.answers.of(principal.subject, key, call.hash, platform.now())
     platform.running.claim(principal.subject, key, call.hash)
 
     async def claimed() -> Operation:

@@ -6,6 +6,7 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -63,23 +64,25 @@ def _file(build: Path, megabytes: int) -> Path:
     chance = random.Random(megabytes)
     regions = ("north", "south", "east", "west", "")
     words = ("paid late", "first order", "called twice", "of the new shop", "returned one", "")
-    draft, number = path.with_suffix(".draft"), 0
+    draft, made = path.with_suffix(".draft"), 0
     with draft.open("w", encoding="utf-8", newline="") as out:
         out.write(_HEADER)
         while out.tell() < megabytes * 1_000_000:
             rows = []
-            for number in range(number + 1, number + 20_001):
+            for number in range(made + 1, made + 20_001):
                 day = f"2026-{chance.randint(1, 12):02d}-{chance.randint(1, 28):02d}"
                 units, cents = chance.randint(1, 40), chance.randint(100, 99_999)
+                active = "true" if number % 3 else "false"
                 note = f"{chance.choice(words)} {chance.choice(words)}".strip()
                 quoted = f'"{note}, as agreed"' if number % 9 == 0 else note
                 rows.append(
                     f"{number},{day},{day} {number % 24:02d}:{number % 60:02d}:00,"
                     f"{chance.choice(regions)},Customer {chance.randint(1, 90_000)},{units},"
-                    f"{cents / 100:.2f},{units * cents / 100:.2f},{'true' if number % 3 else 'false'},"
+                    f"{cents / 100:.2f},{units * cents / 100:.2f},{active},"
                     f"{quoted}\n"
                 )
             out.write("".join(rows))
+            made += len(rows)
     draft.rename(path)
     return path
 
@@ -113,7 +116,7 @@ def _csv(path: Path) -> float:
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.reader(file, strict=True)
         names = next(rows)
-        sample = [row for row, _ in zip(rows, range(1_000))]
+        sample = list(islice(rows, 1_000))
         kinds = [candidates([row[i] for row in sample if row[i]]) for i in range(len(names))]
         nulls, distinct = [0] * len(names), [set[str]() for _ in names]
         flags = [0] * len(names)

@@ -27,7 +27,8 @@ def measure(bench: Bench) -> Iterator[Row]:
         worst / bare,
         1.5,
         "×",
-        baseline=f"one bare git push of the same commit, p99: {ms(bare)} (p50 {ms(median(theirs))})",
+        baseline=f"one bare git push of the same commit, p99: {ms(bare)} "
+        f"(p50 {ms(median(theirs))})",
         note=f"idle create at {AGENTS} agents, p99 of {len(ours)}: {ms(worst)} "
         f"(p50 {ms(median(ours))}, {median(ours) / median(theirs):.2f} × the push's); "
         "both sides alternate",

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -47,15 +47,15 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 async def _measured(folder: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
     journal = FileJournal.open(folder / "audit", replica="bench", now=lambda: datetime.now(UTC))
-    await _write(journal, "warm", 50)
+    await _append(journal, _entries("warm", 50))
     line = next((folder / "audit").glob("*.jsonl")).read_bytes().splitlines(keepends=True)[-1]
     rates, alone, synced = [], [], []
     for number in range(rounds):
         synced += _one_by_one(folder / "baseline", line, 60)
-        alone += await _write(journal, f"alone-{number}", 30)
+        alone += await _append(journal, _entries(f"alone-{number}", 30))
+        work = [_entries(f"many-{number}-{writer}", 5) for writer in range(WRITERS)]
         began = perf_counter()
-        names = (f"many-{number}-{writer}" for writer in range(WRITERS))
-        await asyncio.gather(*(_write(journal, name, 5) for name in names))
+        await asyncio.gather(*(_append(journal, entries) for entries in work))
         rates.append(WRITERS * 5 * 2 / (perf_counter() - began))
     await journal.close()
     return rates, alone, synced
@@ -75,19 +75,26 @@ def _one_by_one(path: Path, line: bytes, times: int) -> list[float]:
     return took
 
 
-async def _write(journal: FileJournal, name: str, times: int) -> list[float]:
-    """Seconds of each record: an intent and its outcome in turn."""
+async def _append(journal: FileJournal, entries: Sequence[Entry]) -> list[float]:
+    """Seconds of each record."""
     took = []
-    for number in range(times):
+    for entry in entries:
+        began = perf_counter()
+        await journal.append(entry)
+        took.append(perf_counter() - began)
+    return took
+
+
+def _entries(name: str, times: int) -> list[Entry]:
+    """Intents and their outcomes in turn."""
+    return [
+        _entry(f"{name}-{number}", phase, outcome)
+        for number in range(times)
         for phase, outcome in (
             (Phase.INTENT, Outcome.ALLOWED),
             (Phase.OUTCOME, Outcome.COMMITTED),
-        ):
-            entry = _entry(f"{name}-{number}", phase, outcome)
-            began = perf_counter()
-            await journal.append(entry)
-            took.append(perf_counter() - began)
-    return took
+        )
+    ]
 
 
 def _entry(operation: str, phase: Phase, outcome: Outcome) -> Entry:

@@ -42,7 +42,7 @@ async def _rates(server: Server, rounds: int, times: int) -> list[list[float]]:
     open_ = request("GET", PATH)
     found: list[list[float]] = [[], [], []]
     for _ in range(rounds):
-        fresh = [request("GET", PATH, token=server.token("bob")) for _ in range(times)]
+        fresh = [request("GET", PATH, token=token) for token in server.tokens("bob", times)]
         found[0].append(await rate(server.open_url, [open_] * times, 200))
         found[1].append(await rate(server.url, fresh, 200))
         found[2].append(await rate(server.url, [known] * times, 200))

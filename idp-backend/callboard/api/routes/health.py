@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from callboard.api.deps import ThePlatform
 from callboard.api.reply import reply
@@ -47,7 +47,10 @@ async def readyz(platform: ThePlatform) -> Response:
 
 
 @router.get(
-    "/metrics", operation_id="metrics", summary="Prometheus metrics", include_in_schema=True
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    response_class=PlainTextResponse,
 )
 async def metrics(platform: ThePlatform) -> Response:
     return Response(platform.telemetry.exposition(), media_type=CONTENT_TYPE)
