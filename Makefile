@@ -27,6 +27,7 @@ bench: $(VENV)/.dev  ## figures beside their baselines; writes build/bench.json
 	@$(RUN)/python tests/bench/run.py $(ARGS)
 
 faults: $(VENV)/.dev  ## 500 kills and 10,000 injected faults; writes build/faults.md
+	@$(RUN)/pytest tests/faults
 	@$(RUN)/python tools/faults.py $(ARGS)
 
 mutants: $(VENV)/.dev  ## takes out each guard and sees its test red

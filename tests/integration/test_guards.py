@@ -188,6 +188,21 @@ async def test_a_plan_hash_is_compared_again_at_commit(stage: Stage) -> None:
     assert await ended(stage, changed.id) == ("Failed", "plan-stale")
 
 
+async def test_two_changes_in_one_push_are_both_kept(stage: Stage) -> None:
+    await stage.create()
+    alice, gate = await who(stage), Gate(stage)
+    await gate.close()
+    paused = await submit(stage.platform, alice, "pause", "sales-bot", {}, Call())
+    body = {"budgetUsd": "6"}
+    changed = await submit(stage.platform, alice, "change-budget", "sales-bot", body, Call())
+    await gate.open()
+    assert await ended(stage, paused.id) == ("Committed", None)
+    assert await ended(stage, changed.id) == ("Committed", None)
+    agent = (await stage.alice.get(AGENT)).json()
+    assert (agent["spec"]["budgetUsd"], agent["generation"]) == ("6.00", 3)
+    assert [hold["kind"] for hold in agent["spec"]["holds"]] == ["user"]
+
+
 async def test_what_needs_approval_only_by_now_is_not_committed_without(stage: Stage) -> None:
     """80 → 70 asks nobody, 5 → 70 does; what it is compared with is what is there at commit."""
     await stage.create()
@@ -316,6 +331,25 @@ async def test_a_push_that_landed_though_it_failed_is_not_done_again(stage: Stag
     stage.platform.git.publish = landed_all_the_same  # type: ignore[method-assign]
     answer = (await stage.create()).json()
     assert (answer["state"], await creates(stage)) == ("Committed", 1), answer
+
+
+async def test_a_key_whose_request_still_runs_is_told_so(stage: Stage) -> None:
+    headers, gate = {"idempotency-key": "once"}, Gate(stage)
+    await gate.close()
+    first = asyncio.create_task(stage.alice.post(URL, json=BODY, headers=headers))
+    await queued(stage, 1)
+    other = {"name": "other-bot", "spec": dict(SPEC)}
+    calls = [
+        asyncio.create_task(stage.alice.post(URL, json=body, headers=headers))
+        for body in (BODY, other)
+    ]
+    _done, waiting = await asyncio.wait(calls, timeout=3)
+    await gate.open()
+    assert not waiting, "a second request waits for a push instead of being told"
+    again, reused = [call.result() for call in calls]
+    assert (again.status_code, again.json()["code"]) == (409, "in-progress")
+    assert again.json()["operation"] == (await first).json()["id"]
+    assert (reused.status_code, reused.json()["code"]) == (422, "key-reused")
 
 
 async def test_a_manifest_that_a_rule_refuses_is_not_committed(
@@ -477,6 +511,16 @@ async def test_what_failed_after_its_intent_is_not_recorded_as_a_refusal_too(
         ("intent", "allowed"),
         ("outcome", "failed"),
     ]
+
+
+async def test_a_credential_in_a_reason_is_masked_on_the_trail(stage: Stage) -> None:
+    """Short enough to be accepted, and nothing else in the record calls for a closer look."""
+    await stage.create()
+    reason = "rotated, was password=hunter2hunter2"
+    assert (await stage.act("sales-bot", "pause", {"reason": reason})).status_code == 202
+    (intent,) = [r for r in stage.records() if r["action"] == "pause" and r["phase"] == "intent"]
+    assert "hunter2" not in str(stage.records())
+    assert intent["after"]["parameters"] == {"reason": "rotated, was password=[redacted]"}
 
 
 # --- trailers and seals

@@ -413,6 +413,7 @@ async def test_a_push_that_landed_in_the_dark_is_never_told_as_failed(
         await sleep(0 if seconds < 60 else seconds)
 
     monkeypatch.setattr(asyncio, "sleep", quick)
+    stage.platform.committer._seconds = lambda: stage.clock().timestamp()
     git = stage.platform.git
     publish, fetch = git.publish, git.fetch
 
@@ -444,6 +445,7 @@ async def test_a_push_that_never_gets_through_does_not_block_the_writer_for_ever
         raise OutcomeUnknown("it took too long")
 
     stage.platform.git.publish = unsure  # type: ignore[method-assign]
+    stage.platform.committer._seconds = lambda: stage.clock().timestamp()
     alice = await stage.platform.identity.authenticate(stage.issuer.token("alice"))
     operation = await submit(stage.platform, alice, "create", "sales-bot", dict(SPEC), Call())
     ended = await stage.platform.operations.wait(operation.id, 3)

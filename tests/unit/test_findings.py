@@ -24,7 +24,9 @@ def test_every_complaint_is_found_and_points_by_wire_name() -> None:
     assert {at: each.message for at, each in found.items()} == {
         "/spec/owner": "must be text",
         "/spec/dataset": "is required",
-        "/spec/budgetUsd": 'must be a text such as "5.00": US dollars, a point, at most two decimals',
+        "/spec/budgetUsd": (
+            'must be a text such as "5.00": US dollars, a point, at most two decimals'
+        ),
         "/spec/extra": "is not a field that exists here",
     }
 

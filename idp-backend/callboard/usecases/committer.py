@@ -6,6 +6,7 @@ compare-and-swap is the only arbiter between replicas: a lost race is fetched an
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,8 +46,8 @@ LINGER: Final = 0.005
 """Seconds to wait for more after a batch of several; never at idle."""
 _ROLES_HOLD: Final = timedelta(seconds=60)
 """How long the roles of the call count; work that waited longer has them read again."""
-_GIVE_UP: Final = timedelta(seconds=120)
-"""How long a batch is tried again while the repository does not answer."""
+_GIVE_UP: Final = 120.0
+"""Seconds that a batch is tried again while the repository does not answer."""
 _ABOUT: Final = {"agent": trailers.AGENT, "dataset": trailers.DATASET}
 
 
@@ -68,7 +69,10 @@ class CurrentPrincipal(Protocol):
 
 
 class Committer:
-    """`reached` is told of the named points of the write path, for drills."""
+    """`reached` is told of the named points of the write path, for drills.
+
+    `seconds` measures how long something was tried: a clock that is set must not end it.
+    """
 
     def __init__(
         self,
@@ -82,10 +86,12 @@ class Committer:
         now: Clock,
         current: CurrentPrincipal,
         reached: Callable[[str], None] = lambda _point: None,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._git, self._journal, self._state = git, journal, state
         self._outcomes, self._seal, self._telemetry = outcomes, seal, telemetry
         self._now, self._current, self._reached = now, current, reached
+        self._seconds = seconds
         self._queue: deque[Submission] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -146,7 +152,7 @@ class Committer:
 
         Once the answer of a push was lost, giving up means not knowing, never having failed.
         """
-        give_up = self._now() + _GIVE_UP
+        give_up = self._seconds() + _GIVE_UP
         wait, dark = 0.05, False
         while batch:
             try:
@@ -162,7 +168,7 @@ class Committer:
             except (Stale, Unavailable) as caught:
                 error = caught
             dark = dark or isinstance(error, OutcomeUnknown)
-            if self._now() >= give_up:
+            if self._seconds() >= give_up:
                 if dark:
                     raise OutcomeUnknown("The repository did not answer; the operation will tell")
                 raise Unavailable(f"It was tried for two minutes: {error.detail}")
@@ -182,7 +188,11 @@ class Committer:
         if snapshot is None:
             return False
         self._reached("pushed")
-        await self._state.take_in(snapshot)
+        try:
+            await self._state.take_in(snapshot)
+        except (CallboardError, OSError) as error:
+            # It is on the branch whatever we can see of it now; the next look catches up.
+            logger.warning("a push landed, and cannot be looked at: {}", error)
         self._telemetry.observe(COMMIT_BATCH_SIZE, len(built.commits))
         return True
 

@@ -171,7 +171,8 @@ def _read_owner(tree: Tree, owner: str, tree_id: str, before: _Folder | None) ->
             continue
         try:
             folder.found[node.name] = load_agent(tree, path, node.id)
-        except CallboardError as error:
+        except Invalid as error:
+            # Only of what it says: a file that cannot be read now is no verdict on it.
             at = f"{path}/agent.yaml"
             folder.broken[at] = Broken(at, _complaint(error))
     return folder
@@ -181,7 +182,7 @@ def _read_record(tree: Tree, name: str, blob: str) -> Recorded | Broken:
     path = f"{DATASETS}/{name}"
     try:
         dataset = read_dataset(tree.blob(blob))
-    except CallboardError as error:
+    except Invalid as error:
         return Broken(path, _complaint(error))
     if name != f"{dataset.name}.yaml":
         return Broken(path, "the file's name is not the dataset's")

@@ -24,7 +24,7 @@ IDS = ("catalog-full", "catalog-unchanged", "catalog-one-change")
 def measure(bench: Bench) -> Iterator[Row]:
     full: list[float] = []
     with bench.home(AGENTS) as home:
-        for _ in range(bench.runs(3, 2) - 1):
+        for _ in range(bench.runs(3, 1) - 1):
             with up(home) as server:
                 full.append(asyncio.run(_full(server))[0])
         with up(home, baselines=True) as server:
@@ -32,8 +32,8 @@ def measure(bench: Bench) -> Iterator[Row]:
             full.append(took)
             document = orjson.loads(payload)
             dumps = [timed(lambda: orjson.dumps(document)) for _ in range(bench.runs(15, 7))]
-            again = asyncio.run(_rounds(server, bench.runs(11, 5), bench.runs(300, 150), tag))
-            changes, kept = asyncio.run(_changes(server, bench.runs(9, 4), document["cursor"]))
+            again = asyncio.run(_rounds(server, bench.runs(15, 7), bench.runs(150, 80), tag))
+            changes, kept = asyncio.run(_changes(server, bench.runs(9, 3), document["cursor"]))
     whole, dump = median(full), median(dumps)
     yield at_most(
         "catalog-full",

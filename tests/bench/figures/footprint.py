@@ -17,7 +17,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     with bench.home(AGENTS) as home:
         with up(home) as server:
             first = server.ready_after
-        for _ in range(bench.runs(3, 2)):
+        for _ in range(bench.runs(3, 1)):
             with up(home, recorded=False) as server:
                 after.append(server.ready_after)
                 busy.append(server.processor())

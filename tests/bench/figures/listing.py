@@ -16,7 +16,7 @@ IDS = ("list-plain", "list-cached")
 
 def measure(bench: Bench) -> Iterator[Row]:
     with bench.server(AGENTS, baselines=True) as server:
-        found = asyncio.run(_rates(server, bench.runs(11, 5), bench.runs(150, 100)))
+        found = asyncio.run(_rates(server, bench.runs(21, 9), bench.runs(60, 40)))
     open_, plain, cached = (median(rates) for rates in found)
     for id_, target, ours, rates, what in (
         ("list-plain", 0.6, plain, found[1], "a token never seen before"),
