@@ -579,7 +579,6 @@ async def test_an_id_of_another_replica_is_another_replicas_only_if_we_made_it(
     assert (await stage.alice.get(f"/api/v1/operations/{ours}")).status_code == 503
 
 
-@pytest.mark.xfail(strict=True, reason="a date far back ends the reading of history too early")
 async def test_a_commit_dated_back_does_not_hide_those_before_it(tmp_path: Path) -> None:
     """A push from a machine whose clock is wrong: what landed before it is still remembered."""
     headers = {"idempotency-key": "once"}

@@ -18,6 +18,8 @@ from callboard.usecases.seal import Seal
 DESTROYING: Final = frozenset({"destroy", "ttl-destroy"})
 """Actions after which nothing of the agent is left."""
 OPERATIONS_KEPT: Final = timedelta(days=30)
+_MOST: Final = 100_000
+"""Commits read at a start; the newest count."""
 KEYS_KEPT: Final = timedelta(days=7)
 
 
@@ -62,8 +64,10 @@ class Memory:
             self._operations.clear()
             self._keys.clear()
             self._destroyed.clear()
-        commits = await self._git.commits(after=known, since=self._now() - OPERATIONS_KEPT)
-        self.learn(reversed(commits))
+        # Not `since`: one commit dated back, by a clock that is wrong, would hide all before it.
+        commits = await self._git.commits(after=known, limit=_MOST)
+        horizon = self._now() - OPERATIONS_KEPT
+        self.learn(commit for commit in reversed(commits) if commit.at >= horizon)
         self._seen = snapshot.revision
         self._forget()
 
