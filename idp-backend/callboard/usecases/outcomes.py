@@ -40,7 +40,7 @@ class AlreadySo(ActionUnavailable):
     Such an operation is `Committed`, with the revision that says it.
     """
 
-    def __init__(self, detail: str, revision: str) -> None:
+    def __init__(self, detail: str, revision: str = "") -> None:
         super().__init__(detail, revision=revision)
         self.revision = revision
 
