@@ -21,7 +21,7 @@ from checker import check
 from fault_load import Told, requests
 
 from callboard import bootstrap
-from callboard.adapters.git import local, process
+from callboard.adapters.git import local, locks, process
 from callboard.adapters.git.draft import TreeDraft
 from callboard.adapters.git.repository import Repository
 from callboard.adapters.git.store import Store
@@ -31,7 +31,7 @@ from callboard.adapters.local.journal import Files
 from callboard.adapters.local.journal import journal as file_journal
 from callboard.domain.errors import CallboardError, OutcomeUnknown, Stale, Unavailable
 from callboard.usecases import committer, sweeper
-from platforms import BASE, Clock, Stage, stage
+from platforms import BASE, SPEC, Clock, Stage, stage
 
 NAMES: Final = ("ada", "bea", "cleo", "dora", "elsa")
 DISK: Final = ("ENOSPC", "EROFS", "EIO", "EMFILE")
@@ -197,6 +197,8 @@ def injected(faults: Faults) -> Iterator[None]:
         replace(KeptVersions, "of", before("dataset versions", ("EIO", "EMFILE")))
         replace(bootstrap, "_replace", before("head file"))
         replace(committer, "asyncio", lambda _real: Hurried())
+        replace(locks, "RACE_SECONDS", lambda _real: 0.2)
+        replace(locks, "ABANDONED_SECONDS", lambda _real: 1.0)
         yield
 
 
@@ -333,9 +335,14 @@ class Drill:
             self._found("the sweeper hangs")
 
     async def finish(self) -> None:
-        """No more faults: every request gets its final answer."""
+        """No more faults: every request gets its final answer, and one more change goes through.
+
+        The last one also meets what a killed push may have left locked.
+        """
         self.faults.active = False
-        for _ in range(20):
+        name = f"last-{self.seed}"
+        self.told.append(Told(name, "create", name, dict(SPEC)))
+        for _ in range(40):
             self.here.clock.forward(seconds=61)
             await self.sweep()
             still = [request for request in self.told if not request.ended]
@@ -343,6 +350,7 @@ class Drill:
                 return
             for request in still:
                 await self.ask(request)
+            await _SLEEP(0.1)
 
     async def _call(self, method: str, path: str, **kwargs: Any) -> httpx.Response | None:
         try:

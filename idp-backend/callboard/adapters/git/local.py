@@ -186,6 +186,8 @@ def _configure(folder: Path) -> None:
 
 def _create(folder: Path, *, durable: bool) -> None:
     if folder.exists() and any(folder.iterdir()):
+        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+            return  # another process made it since the caller looked
         raise Invalid(f"{folder} is not empty and not a bare Git repository.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Made beside it and renamed, so that a kill leaves no half of a repository.
