@@ -302,7 +302,7 @@ class Line:
 
     def write(self, world: World, draft: Draft, principal: Principal) -> Written:
         draft.write("README.md", self.text.encode())
-        return Written(f"write {self.text}")
+        return Written(f"write {self.text}", path="README.md")
 
 
 async def test_one_key_has_one_effect_within_a_push(stage: Stage) -> None:
@@ -590,7 +590,6 @@ async def test_a_commit_dated_back_does_not_hide_those_before_it(tmp_path: Path)
         assert (again.status_code, again.json().get("id")) == (202, first["id"])
 
 
-@pytest.mark.xfail(strict=True, reason="the seal does not cover what the commit holds")
 async def test_trailers_copied_beside_history_do_not_make_a_hand_edit_callboards(
     tmp_path: Path,
 ) -> None:
@@ -608,7 +607,32 @@ async def test_trailers_copied_beside_history_do_not_make_a_hand_edit_callboards
         git(stage, "update-ref", "refs/heads/main", merge, edited)
         await stage.platform.state.look(fetch=True)
     async with set_the_stage(tmp_path / "data") as after:
+        landed = after.platform.state.memory.operation(real.trailers["Callboard-Operation"])
+        assert landed is not None
+        assert landed.revision == real.revision
         answer = (await after.act("sales-bot", "adopt")).json()
+        assert answer.get("state") == "AwaitingApproval", answer
+        assert (await after.act("sales-bot", "rerender")).json().get("state") == "Committed"
+        assert b"5.00" in await agent_file(after)
+
+
+async def test_trailers_of_a_lost_commit_do_not_make_a_hand_edit_callboards(
+    tmp_path: Path,
+) -> None:
+    """A rewritten branch, on which a hand edit took the place of the commit that it copies."""
+    async with set_the_stage(tmp_path / "data") as stage:
+        await stage.create()
+        await stage.act("sales-bot", "change-budget", {"budgetUsd": "6.00"})
+        real = (await stage.platform.git.commits(limit=1))[0]
+        edited = await by_hand(stage, FILE, (await agent_file(stage)).replace(b"6.00", b"900.00"))
+        tree = git(stage, "rev-parse", f"{edited}^{{tree}}")
+        message = git(stage, "log", "-1", "--format=%B", real.revision)
+        copy = git(stage, "commit-tree", tree, "-p", f"{real.revision}^", "-m", message)
+        git(stage, "update-ref", "refs/heads/main", copy, edited)
+        await stage.platform.state.look(fetch=True)
+        assert stage.platform.state.read_only
+        assert (await stage.root.post("/api/v1/reconciliation", json={"accept": True})).is_success
+        answer = (await stage.act("sales-bot", "adopt")).json()
         assert answer.get("state") == "AwaitingApproval", answer
 
 

@@ -1,6 +1,7 @@
 """Operations as one process remembers them: in order, bounded, moved on by what others push."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -155,6 +156,28 @@ async def test_a_copy_of_trailers_in_a_later_commit_did_nothing(here: Here) -> N
     assert here.memory.done_by(first) is not None
     assert here.memory.done_by(copy) is None
     assert here.memory.done_by(committed(SEAL.operation_id("one"))) is None
+
+
+async def test_trailers_copied_from_long_ago_do_nothing(here: Here) -> None:
+    """Of an operation so old that the commit it was made by may not be known any more."""
+    id_ = SEAL.operation_id("one")
+    here.memory._now = lambda: SEAL.made_at(id_) + timedelta(days=61)
+    copy = dataclasses.replace(committed(id_), at=here.memory._now())
+    here.memory.learn([copy])
+    assert here.memory.operation(id_) is None
+    assert here.memory.done_by(copy) is None
+
+
+async def test_an_operation_that_is_not_kept_is_still_told_from_a_copy(here: Here) -> None:
+    id_ = SEAL.operation_id("one")
+    made = SEAL.made_at(id_)
+    here.memory._now = lambda: made + timedelta(days=45)
+    first = dataclasses.replace(committed(id_), at=made)
+    copy = dataclasses.replace(committed(id_, revision="b" * 40), at=made + timedelta(days=45))
+    here.memory.learn([first])
+    here.memory._forget()
+    here.memory.learn([copy])
+    assert here.memory.operation(id_) is None
 
 
 async def test_an_operation_stands_at_one_place_wherever_it_was_found(here: Here) -> None:

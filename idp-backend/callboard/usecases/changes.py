@@ -1,5 +1,6 @@
 """The change of one agent, as the committer takes it: decided again on the tree being built."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from callboard.ports.git import Draft, GitRepository, Snapshot
 from callboard.usecases.decide import Decision, Known, asks, decide
 from callboard.usecases.entries import summary
 from callboard.usecases.index import AGENTS, DATASETS, View, load_agent
-from callboard.usecases.memory import Memory
+from callboard.usecases.memory import Landed, Memory
 from callboard.usecases.plans import plan_hash
 from callboard.usecases.request import Request
 from callboard.usecases.submission import Written
@@ -85,16 +86,23 @@ class Decider:
     async def _last_written(self, folder: str) -> str | None:
         """The newest commit of this agent that Callboard really made.
 
-        Whoever can push can copy trailers with their seal from an older commit: only the oldest
-        commit that carries an operation is that operation's.
+        Whoever can push can copy trailers with their seal from another commit. But they seal
+        what the commit holds, and of those that hold it the oldest is the operation's.
         """
         name = folder.rpartition("/")[2]
-        firsts: dict[str, str] = {}
-        for commit in reversed(await self.git.commits(path=folder)):
-            landed = self.memory.read(commit)
-            if landed is not None and landed.agent == name:
-                firsts.setdefault(landed.operation, landed.revision)
-        return next(reversed(firsts.values()), None)
+        commits = [self.memory.read(each) for each in await self.git.commits(path=folder)]
+        written = [landed for landed in reversed(commits) if landed and landed.agent == name]
+        copies = Counter(landed.operation for landed in written)
+        firsts: dict[str, Landed] = {}
+        for landed in written:
+            if landed.operation in firsts:
+                continue
+            if copies[landed.operation] == 1 or await self.memory.holds(landed):
+                firsts[landed.operation] = landed
+        for landed in reversed(firsts.values()):
+            if await self.memory.holds(landed):
+                return landed.revision
+        return None
 
     async def _versions(
         self, name: str | None, version: str | None, view: View, earlier: Agent | None
@@ -178,6 +186,7 @@ class AgentChange:
         world.moved_to(before, decision.after)
         return Written(
             subject=subject(self.request),
+            path=decision.after.folder if decision.after else decision.removes[0],
             body=_why(self.request),
             before=summary(before),
             after=summary(decision.after),

@@ -266,7 +266,8 @@ class Committer:
         written = submission.change.write(world, built.draft, principal)
         if submission.change.key:
             built.keys[scope] = id_
-        built.commits[id_] = built.draft.commit(self._message(submission, written))
+        message = self._message(submission, written, trailers.content(built.draft, written.path))
+        built.commits[id_] = built.draft.commit(message)
         built.written[id_] = written
         self._reached("building")
 
@@ -279,7 +280,7 @@ class Committer:
             return None
         return memory.answered(submission.principal.subject, change.key, change.request_hash)
 
-    def _message(self, submission: Submission, written: Written) -> Message:
+    def _message(self, submission: Submission, written: Written, content: str) -> Message:
         principal, change, target = submission.principal, submission.change, submission.target
         lines = {
             trailers.OPERATION: submission.operation,
@@ -287,6 +288,7 @@ class Committer:
             _ABOUT[target.kind]: target.name,
             trailers.OWNER: target.owner,
             trailers.ACTOR: principal.subject,
+            trailers.CONTENT: content,
             trailers.PLAN: change.plan_hash,
             trailers.KEY: change.key,
             trailers.REQUEST_HASH: change.request_hash,

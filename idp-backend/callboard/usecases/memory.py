@@ -1,9 +1,11 @@
 """What the commits' trailers tell: which operations landed, under which idempotency keys.
 
 Rebuilt from history, extended by each new commit; no other database. The first commit that
-carries an operation's id counts: a copy of its trailers in a later commit changes nothing.
+carries an operation's id and holds what its trailers say counts: whoever can push can copy
+trailers, into a later commit or beside history with an earlier date.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +20,11 @@ from callboard.usecases.seal import Seal
 DESTROYING: Final = frozenset({"destroy", "ttl-destroy"})
 """Actions after which nothing of the agent is left."""
 OPERATIONS_KEPT: Final = timedelta(days=30)
+_KNOWN: Final = 2 * OPERATIONS_KEPT
+"""How long an operation's id is told from a copy; ids made before that are nobody's any more.
+
+Twice as long as operations are kept, because a request may wait that long for its approval.
+"""
 _MOST: Final = 100_000
 """Commits read at a start; the newest count."""
 KEYS_KEPT: Final = timedelta(days=7)
@@ -40,6 +47,8 @@ class Landed:
     key: str | None
     request_hash: str | None
     audit_id: str | None
+    content: str | None
+    """What the commit has to hold; see `seal.CONTENT`."""
 
 
 class Memory:
@@ -49,6 +58,8 @@ class Memory:
         self._operations: dict[str, Landed] = {}
         self._keys: dict[tuple[str, str], Landed] = {}
         self._destroyed: dict[str, datetime] = {}
+        self._known: dict[str, datetime] = {}
+        """Operations that landed → when their ids were made; kept for longer than they are."""
         self._told: list[Callable[[Landed], None]] = []
 
     def tell(self, listener: Callable[[Landed], None]) -> None:
@@ -64,12 +75,23 @@ class Memory:
             self._operations.clear()
             self._keys.clear()
             self._destroyed.clear()
+            self._known.clear()
         # Not `since`: one commit dated back, by a clock that is wrong, would hide all before it.
         commits = await self._git.commits(after=known, limit=_MOST)
-        horizon = self._now() - OPERATIONS_KEPT
-        self.learn(commit for commit in reversed(commits) if commit.at >= horizon)
+        read = [landed for commit in reversed(commits) if (landed := self.read(commit))]
+        copies = Counter(landed.operation for landed in read)
+        for landed in read:
+            alone = copies[landed.operation] == 1 or landed.operation in self._known
+            if alone or await self.holds(landed):
+                self._remember(landed)
         self._seen = snapshot.revision
         self._forget()
+
+    async def holds(self, landed: Landed) -> bool:
+        """Whether the commit holds what its trailers say; it has to be on the branch."""
+        path, _, _id = (landed.content or "").rpartition("@")
+        tree = await self._git.at(landed.revision)
+        return seal.content(tree, path) == landed.content
 
     def learn(self, commits: Iterable[CommitInfo]) -> None:
         """Remember commits, oldest first."""
@@ -96,6 +118,7 @@ class Memory:
             key=trailers.get(seal.KEY),
             request_hash=trailers.get(seal.REQUEST_HASH),
             audit_id=trailers.get(seal.AUDIT_ID),
+            content=trailers.get(seal.CONTENT),
         )
 
     def done_by(self, commit: CommitInfo) -> Landed | None:
@@ -137,7 +160,11 @@ class Memory:
         return landed
 
     def _remember(self, landed: Landed) -> None:
-        if landed.operation in self._operations:
+        made, now = self._seal.made_at(landed.operation), self._now()
+        if landed.operation in self._known or made < now - _KNOWN:
+            return
+        self._known[landed.operation] = made
+        if landed.at < now - OPERATIONS_KEPT:
             return
         self._operations[landed.operation] = landed
         if landed.key:
@@ -150,6 +177,10 @@ class Memory:
     def _forget(self) -> None:
         """Operations arrive in order of time, so the old ones stand first."""
         horizon = self._now() - OPERATIONS_KEPT
+        for known in [*self._known]:
+            if self._known[known] >= self._now() - _KNOWN:
+                break
+            del self._known[known]
         while self._operations:
             oldest = next(iter(self._operations.values()))
             if oldest.at >= horizon:

@@ -6,11 +6,15 @@ seal are somebody's prose: they close no operation and fill no idempotency memor
 
 import hashlib
 import hmac
+import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import rfc8785
 import uuid_utils
+
+from callboard.ports.git import Tree
 
 OPERATION: Final = "Callboard-Operation"
 ACTION: Final = "Callboard-Action"
@@ -20,12 +24,19 @@ DATASET: Final = "Callboard-Dataset"
 OWNER: Final = "Callboard-Owner"
 """The team that owned it when this was done; a name may be another team's later."""
 ACTOR: Final = "Callboard-Actor"
+CONTENT: Final = "Callboard-Content"
+"""What it left: `<path>@<id>` of the agent's folder or the dataset's record; `@none` for gone."""
 PLAN: Final = "Callboard-Plan"
 KEY: Final = "Idempotency-Key"
 REQUEST_HASH: Final = "Request-Hash"
 AUDIT_ID: Final = "Audit-Id"
 SEAL: Final = "Callboard-Seal"
 _MAC_HEX: Final = 20
+
+
+def content(tree: Tree, path: str) -> str:
+    """The value of `CONTENT` for a path of a tree."""
+    return f"{path}@{tree.id_of(path) or 'none'}"
 
 
 class Seal:
@@ -49,6 +60,11 @@ class Seal:
     def replica_of(self, operation: str) -> str:
         """The replica named in an operation id: what stands before the uuid and the mac."""
         return operation.rsplit("-", 6)[0]
+
+    def made_at(self, operation: str) -> datetime:
+        """When an operation id of this installation was made, to the millisecond."""
+        made = uuid.UUID("-".join(operation.rsplit("-", 6)[1:6]))
+        return datetime.fromtimestamp((made.int >> 80) / 1_000, UTC)
 
     def sealed(self, trailers: Mapping[str, str]) -> dict[str, str]:
         """The trailers with their seal."""

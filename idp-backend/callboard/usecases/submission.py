@@ -17,6 +17,8 @@ class Written:
     """What one operation did to the draft, for its commit and its audit record."""
 
     subject: str
+    path: str
+    """The folder or file that holds it now, or did."""
     body: str = ""
     before: dict[str, object] | None = None
     after: dict[str, object] | None = None

@@ -58,7 +58,11 @@ class SystemChange:
             draft.replace(after.folder, rendered.files())
         world.moved_to(before, after)
         return Written(
-            self.subject, before=summary(before), after=summary(after), gone=after is None
+            self.subject,
+            path=after.folder if after else found.folder,
+            before=summary(before),
+            after=summary(after),
+            gone=after is None,
         )
 
 
@@ -95,6 +99,7 @@ class DatasetChange:
         verb = "forget" if self.dataset is None else "update" if old else "record"
         return Written(
             f"{self.name}: {verb} dataset",
+            path=path,
             before=_about(old.dataset if old else None),
             after=_about(self.dataset),
         )
