@@ -62,8 +62,10 @@ class History:
             arguments.append(f"--since={_seconds(since)}")
         arguments += [head, *([f"^{after}"] if after else []), "--"]
         if path:
-            # Literal: a path with `*` or `:` in it is a path.
+            # Literal: a path with `*` or `:` in it is a path. Full: else a merge that takes one
+            # side's folder hides what was done on the other.
             arguments = ["--literal-pathspecs", *arguments, path]
+            arguments.insert(2, "--full-history")
         _, out = self._git(arguments, fine=(0,))
         return [self._info(revision) for revision in out.decode().split()]
 
