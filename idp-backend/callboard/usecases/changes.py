@@ -14,9 +14,9 @@ from callboard.domain.site import Site
 from callboard.pipeline.documents import read_dataset
 from callboard.ports.datasets import Datasets
 from callboard.ports.git import Draft, GitRepository, Snapshot
-from callboard.usecases.decide import Decision, Known, asks, decide
+from callboard.usecases.decide import Decision, Known, Made, asks, decide
 from callboard.usecases.entries import summary
-from callboard.usecases.index import AGENTS, DATASETS, View, load_agent
+from callboard.usecases.index import AGENTS, DATASETS, View, found_in, load_agent
 from callboard.usecases.memory import Landed, Memory
 from callboard.usecases.plans import plan_hash
 from callboard.usecases.request import Request
@@ -48,7 +48,12 @@ class Decider:
     memory: Memory
 
     def decide(
-        self, world: World, request: Request, principal: Principal, loaded: Loaded
+        self,
+        world: World,
+        request: Request,
+        principal: Principal,
+        loaded: Loaded,
+        made: Made | None = None,
     ) -> Decision:
         known = Known(
             self.site,
@@ -56,6 +61,7 @@ class Decider:
             loaded.earlier,
             loaded.versions,
             self.memory.destroyed_at(request.agent),
+            made,
         )
         return decide(world, request, principal, known)
 
@@ -151,13 +157,17 @@ def agent_at(snapshot: Snapshot, name: str) -> Agent | None:
 
 @dataclass(slots=True)
 class AgentChange:
-    """`expected` is the hash of an approved plan, or of the one that the caller insisted on."""
+    """`expected` is the hash of an approved plan, or of the one that the caller insisted on.
+
+    `made` is what was rendered when it was accepted, so that it need not be rendered again.
+    """
 
     decider: Decider
     request: Request
     expected: str | None = None
     approved: bool = False
     plan_hash: str | None = None
+    made: Made | None = None
     _loaded: Loaded = field(default_factory=Loaded, init=False)
 
     @property
@@ -172,7 +182,7 @@ class AgentChange:
         self._loaded = await self.decider.load(self.request, view)
 
     def write(self, world: World, draft: Draft, principal: Principal) -> Written:
-        decision = self.decider.decide(world, self.request, principal, self._loaded)
+        decision = self.decider.decide(world, self.request, principal, self._loaded, self.made)
         decision.refuse()
         if self.expected and plan_hash(decision, draft, principal) != self.expected:
             raise PlanStale("What this would do has changed since the plan; ask for a new one")
@@ -182,15 +192,16 @@ class AgentChange:
             draft.remove(folder)
         for folder, files in decision.puts.items():
             draft.replace(folder, files)
-        before = decision.before.agent if decision.before else None
-        world.moved_to(before, decision.after)
+        before, after = decision.before.agent if decision.before else None, decision.after
+        world.moved_to(before, after)
         return Written(
             subject=subject(self.request),
-            path=decision.after.folder if decision.after else decision.removes[0],
+            path=after.folder if after else decision.removes[0],
             body=_why(self.request),
             before=summary(before),
-            after=summary(decision.after),
-            gone=decision.after is None,
+            after=summary(after),
+            gone=after is None,
+            found=found_in(draft, after) if after else None,
         )
 
 

@@ -102,6 +102,11 @@ class Committer:
         self._idle.clear()
         self._wake.set()
 
+    @property
+    def is_keeping_up(self) -> bool:
+        """Whether what waits is so little that it may carry what was rendered of it."""
+        return len(self._queue) <= 2 * MAX_OPERATIONS
+
     def waits(self, operation: str) -> bool:
         """Whether it is queued here and not yet being committed."""
         return any(submission.operation == operation for submission in self._queue)
@@ -189,7 +194,8 @@ class Committer:
             return False
         self._reached("pushed")
         try:
-            await self._state.take_in(snapshot)
+            found = [each.found for each in built.written.values() if each.found]
+            await self._state.take_in(snapshot, written=found)
         except (CallboardError, OSError) as error:
             # It is on the branch whatever we can see of it now; the next look catches up.
             logger.warning("a push landed, and cannot be looked at: {}", error)

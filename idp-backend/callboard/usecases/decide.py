@@ -33,7 +33,6 @@ from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.plan import PolicyResult
 from callboard.domain.site import Site
 from callboard.pipeline import render
-from callboard.pipeline.manifest import Manifest
 from callboard.pipeline.templates import TEMPLATES
 from callboard.policy import guardrails
 from callboard.policy.approvals import approval_rule, baseline
@@ -54,11 +53,22 @@ _PRECEDENCE: Final[tuple[type[CallboardError], ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What is rendered from an agent, and what policy says of it: of the agent and site alone."""
+
+    agent: Agent
+    files: dict[str, bytes]
+    policy: tuple[PolicyResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What a decision may use besides the tree; loaded anew for every decision.
 
     `earlier` is the agent as of the revision that the action asked for, `versions` the dataset
     versions that can still be read, `destroyed_at` when an agent of that name was last destroyed.
+    `made` is what an earlier decision on the same request rendered; of use if this one comes to
+    the same agent.
     """
 
     site: Site
@@ -66,6 +76,7 @@ class Known:
     earlier: Agent | None = None
     versions: tuple[DatasetProfile, ...] = ()
     destroyed_at: datetime | None = None
+    made: "Made | None" = None
 
 
 @dataclass(slots=True)
@@ -81,7 +92,7 @@ class Decision:
     urgent: bool = False
     puts: dict[str, dict[str, bytes]] = field(default_factory=dict)
     removes: list[str] = field(default_factory=list)
-    manifests: tuple[Manifest, ...] = ()
+    made: Made | None = None
     violations: list[CallboardError] = field(default_factory=list)
     policy: tuple[PolicyResult, ...] = ()
     rule: ApprovalRule | None = None
@@ -106,7 +117,7 @@ def decide(world: World, request: Request, principal: Principal, known: Known) -
     else:
         decision = _change(world, request, principal, known)
     if decision.after is not None and not decision.violations:
-        _render(decision, known.site)
+        _render(decision, known)
     if decision.before is not None and not decision.violations:
         old = decision.before.folder
         if decision.after is None or decision.after.folder != old:
@@ -356,21 +367,28 @@ def _invalid(findings: tuple[Finding, ...]) -> Invalid:
     return Invalid(f"Look at {fields}", *findings)
 
 
-def _render(decision: Decision, site: Site) -> None:
+def _render(decision: Decision, known: Known) -> None:
     after = decision.after
     assert after is not None
     try:
-        rendered = render(after, after.spec.dataset_profile, site)
+        made = decision.made = _made(after, known)
     except Invalid as error:
         decision.violations.append(error)
         return
-    decision.manifests = rendered.manifests
-    decision.puts[after.folder] = rendered.files()
-    decision.policy = guardrails.check(rendered.manifests, after, site)
-    if broken := [result for result in decision.policy if result.result == "fail"]:
+    decision.puts[after.folder] = made.files
+    decision.policy = made.policy
+    if broken := [result for result in made.policy if result.result == "fail"]:
         decision.violations.append(
             Invalid(
                 f"Refused by policy: {', '.join(result.rule for result in broken)}",
                 *(Finding("", r.message or r.rule, code="policy") for r in broken),
             )
         )
+
+
+def _made(agent: Agent, known: Known) -> Made:
+    if known.made is not None and known.made.agent == agent:
+        return known.made
+    rendered = render(agent, agent.spec.dataset_profile, known.site)
+    policy = guardrails.check(rendered.manifests, agent, known.site)
+    return Made(agent, rendered.files(), policy)

@@ -4,7 +4,7 @@
 somebody broke is reported by its path and takes nothing else down.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -78,6 +78,14 @@ def load_agent(tree: Tree, folder: str, etag: str) -> Found:
     return Found(agent, folder, etag, blob)
 
 
+def found_in(tree: Tree, agent: Agent) -> Found:
+    """An agent that was just written to its folder, without reading it."""
+    etag, blob = tree.id_of(agent.folder), tree.id_of(f"{agent.folder}/agent.yaml")
+    assert etag is not None
+    assert blob is not None
+    return Found(agent, agent.folder, etag, blob)
+
+
 class Index:
     def __init__(self) -> None:
         self._folders: dict[str, _Folder] = {}
@@ -95,8 +103,12 @@ class Index:
             raise RuntimeError("the index was never refreshed")
         return self._view
 
-    def refresh(self, snapshot: Snapshot) -> View:
-        """The view of a snapshot; reads what changed since the last one. Blocking, quick."""
+    def refresh(self, snapshot: Snapshot, written: Iterable[Found] = ()) -> View:
+        """The view of a snapshot; reads what changed since the last one. Blocking, quick.
+
+        `written` is what this process put into the snapshot; it counts where the tree id is the
+        same, which is the same content.
+        """
         old = self._view
         if old is not None and old.snapshot.revision == snapshot.revision:
             return old
@@ -104,19 +116,19 @@ class Index:
         if old is not None and roots == self._roots:
             self._view = replace(old, snapshot=snapshot)
             return self._view
-        self._refresh_agents(snapshot)
+        self._refresh_agents(snapshot, {found.etag: found for found in written})
         self._refresh_datasets(snapshot)
         self._roots, self._view = roots, self._merged(snapshot)
         return self._view
 
-    def _refresh_agents(self, tree: Tree) -> None:
+    def _refresh_agents(self, tree: Tree, written: Mapping[str, Found]) -> None:
         owners = {n.name: n.id for n in tree.children(AGENTS).values() if n.is_folder}
         for gone in self._folders.keys() - owners.keys():
             del self._folders[gone]
         for owner, tree_id in owners.items():
             before = self._folders.get(owner)
             if before is None or before.tree != tree_id:
-                self._folders[owner] = _read_owner(tree, owner, tree_id, before)
+                self._folders[owner] = _read_owner(tree, owner, tree_id, before, written)
 
     def _refresh_datasets(self, tree: Tree) -> None:
         files = {n.name: n.id for n in tree.children(DATASETS).values() if not n.is_folder}
@@ -157,7 +169,13 @@ class Index:
         )
 
 
-def _read_owner(tree: Tree, owner: str, tree_id: str, before: _Folder | None) -> _Folder:
+def _read_owner(
+    tree: Tree,
+    owner: str,
+    tree_id: str,
+    before: _Folder | None,
+    written: Mapping[str, Found],
+) -> _Folder:
     known = before.found if before else {}
     folder = _Folder(tree_id)
     for node in tree.children(f"{AGENTS}/{owner}").values():
@@ -168,6 +186,9 @@ def _read_owner(tree: Tree, owner: str, tree_id: str, before: _Folder | None) ->
         folder.names[node.name] = path
         if (same := known.get(node.name)) and same.etag == node.id:
             folder.found[node.name] = same
+            continue
+        if (ours := written.get(node.id)) and ours.folder == path:
+            folder.found[node.name] = ours
             continue
         try:
             folder.found[node.name] = load_agent(tree, path, node.id)

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import rfc8785
-
 from callboard.domain.errors import CallboardError, PlanStale
 from callboard.domain.identity import Principal
 from callboard.domain.plan import ApprovalNeed, ChangeOp, Cost, FileChange, Plan, Violation, dollars
+from callboard.pipeline.canonical import canonical
 from callboard.pipeline.documents import blob_id
 from callboard.ports.clock import Clock
 from callboard.ports.git import Tree
@@ -30,7 +29,7 @@ _DIFF_LINES: Final = 400
 def plan_hash(decision: Decision, tree: Tree, principal: Principal) -> str:
     """The hash of a decision for this requester."""
     request, rule = decision.request, decision.rule
-    canonical = rfc8785.dumps(
+    body = canonical(
         {
             "action": request.action,
             "agent": request.agent,
@@ -41,7 +40,7 @@ def plan_hash(decision: Decision, tree: Tree, principal: Principal) -> str:
             "approval": None if rule is None else [rule.name, rule.needed, *rule.reviewers],
         }
     )
-    return f"{_VERSION}.{_stamp(request.as_of)}.{hashlib.sha256(canonical).hexdigest()}"
+    return f"{_VERSION}.{_stamp(request.as_of)}.{hashlib.sha256(body).hexdigest()}"
 
 
 def as_of(hash_: str, now: datetime, *, life: timedelta | None = LIFE) -> datetime:

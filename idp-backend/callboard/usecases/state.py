@@ -1,14 +1,15 @@
 """The branch as this process knows it: index and memory, brought up to date together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from anyio import to_thread
 from loguru import logger
 
 from callboard.ports.git import GitRepository, Snapshot
-from callboard.usecases.index import Index, View
+from callboard.usecases.index import Found, Index, View
 from callboard.usecases.memory import Memory
+from callboard.usecases.sharing import Shared
 
 
 class State:
@@ -30,6 +31,7 @@ class State:
         self._git, self._index, self.memory = git, index, memory
         self._last_head, self._remember = last_head, remember
         self._lock = asyncio.Lock()
+        self._shared = Shared(self._look)
         self.read_only: str | None = None
 
     @property
@@ -39,12 +41,17 @@ class State:
 
     async def look(self, *, fetch: bool = False) -> View:
         """The newest view; with `fetch` after asking the remote."""
-        snapshot = await (self._git.fetch() if fetch else self._git.snapshot())
-        return await self.take_in(snapshot)
+        if fetch:
+            return await self.take_in(await self._git.fetch())
+        return await self._shared()
 
-    async def take_in(self, snapshot: Snapshot) -> View:
+    async def _look(self) -> View:
+        return await self.take_in(await self._git.snapshot())
+
+    async def take_in(self, snapshot: Snapshot, *, written: Sequence[Found] = ()) -> View:
         """Refresh index and memory to the newest state known, at least this snapshot.
 
+        `written`: agents that this process put into it.
         Looks overlap: one that began earlier may end later, and must not take the view back.
         """
         async with self._lock:
@@ -53,7 +60,7 @@ class State:
             if known and self.read_only is None:
                 return self._index.refresh(snapshot)
             await self._watch(snapshot)
-            view = await to_thread.run_sync(self._index.refresh, snapshot)
+            view = await to_thread.run_sync(self._index.refresh, snapshot, written)
             await self.memory.refresh(snapshot)
             if self.read_only is None and snapshot.revision != self._last_head:
                 self._last_head = snapshot.revision

@@ -8,7 +8,7 @@ from typing import Protocol
 from callboard.domain.audit import AuditRecord, Target
 from callboard.domain.identity import Principal
 from callboard.ports.git import Draft
-from callboard.usecases.index import View
+from callboard.usecases.index import Found, View
 from callboard.usecases.world import World
 
 
@@ -23,6 +23,8 @@ class Written:
     before: dict[str, object] | None = None
     after: dict[str, object] | None = None
     gone: bool = False
+    found: Found | None = None
+    """The agent as it now lies in the draft, so that nobody has to read it back."""
 
 
 class Change(Protocol):

@@ -144,7 +144,13 @@ async def _accept(
             action=action,
             target=agent_target(agent, decision.owner),
             principal=principal,
-            change=AgentChange(platform.decider, request, call.plan_hash, plan_hash=hash_),
+            change=AgentChange(
+                platform.decider,
+                request,
+                call.plan_hash,
+                plan_hash=hash_,
+                made=decision.made if platform.committer.is_keeping_up else None,
+            ),
             intent=intent,
             accepted_at=platform.now(),
         )

@@ -12,6 +12,7 @@ from callboard.adapters.git.message import encode_commit
 from callboard.adapters.git.objects import EMPTY, Folder, object_id
 from callboard.adapters.git.pack import BLOB, COMMIT, Pack
 from callboard.adapters.git.tree import CommitTree, TreeReader
+from callboard.domain.errors import Invalid
 from callboard.domain.paths import check_folder, check_path
 from callboard.ports.git import Message
 
@@ -81,16 +82,13 @@ class TreeDraft(TreeReader):
         check_folder(folder)
         for path in files:
             check_path(f"{folder}/{path}")
-        content = Overlay(EMPTY)
-        for path, body in files.items():
-            content = self._put(content, path.split("/"), body)
-        self._root = self._grafted(self._root, folder.split("/"), content)
+        self._root = self._grafted(self._root, folder.split("/"), self._of(files))
 
     def write(self, path: str, body: bytes) -> None:
         check_path(path)
         *folders, name = path.split("/")
         inside = self._overlay(folders)
-        self._root = self._grafted(self._root, folders, self._put(inside, [name], body))
+        self._root = self._grafted(self._root, folders, self._put(inside, name, body))
 
     def remove(self, path: str) -> None:
         *folders, name = path.split("/")
@@ -134,15 +132,31 @@ class TreeDraft(TreeReader):
         base = (older.id, older.raw) if older.id in self._pack else None
         self._pack.add_tree(now.folder.id, now.folder.raw, base)
 
-    def _put(self, into: Overlay, names: Sequence[str], body: bytes) -> Overlay:
-        """Put a file into a folder that is all overlays where `names` goes deeper."""
-        name, *rest = names
-        if rest:
-            below = into.below.get(name) or Overlay(EMPTY)
-            return _hung(into, name, self._put(below, rest, body))
+    def _of(self, files: Mapping[str, bytes]) -> Overlay:
+        """A folder of these files alone, by path."""
+        inside: dict[str, dict[str, bytes]] = {}
+        fresh: dict[str, bytes] = {}
+        for path, body in files.items():
+            name, _, rest = path.partition("/")
+            if rest:
+                inside.setdefault(name, {})[rest] = body
+            else:
+                fresh[name] = body
+        below = {name: self._of(each) for name, each in inside.items()}
+        if both := below.keys() & fresh.keys():
+            raise Invalid(f"{min(both)} would be a file and a folder.")
+        blobs = {name: self._kept(body) for name, body in fresh.items()}
+        trees = {name: overlay.folder.id for name, overlay in below.items()}
+        return Overlay(Folder.of(blobs, trees), below, fresh)
+
+    def _kept(self, body: bytes) -> str:
         blob_id = object_id("blob", body)
         self._bodies[blob_id] = body
         self._pending.append(blob_id)
+        return blob_id
+
+    def _put(self, into: Overlay, name: str, body: bytes) -> Overlay:
+        blob_id = self._kept(body)
         return Overlay(
             into.folder.with_file(name, blob_id),
             {key: overlay for key, overlay in into.below.items() if key != name},

@@ -6,7 +6,7 @@ tree object, so that what the product did not touch is written back byte for byt
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha1
 from itertools import pairwise
@@ -65,6 +65,17 @@ class Folder:
         folder = cls(keys, rows)
         folder._id = oid
         return folder
+
+    @classmethod
+    def of(cls, blobs: Mapping[str, str], trees: Mapping[str, str]) -> Self:
+        """Of files and folders by name; no name may be both."""
+        rows = [(name.encode(), b"", _FILE, oid) for name, oid in blobs.items()]
+        rows += [(name.encode(), b"/", _FOLDER, oid) for name, oid in trees.items()]
+        rows.sort(key=lambda row: row[0] + row[1])
+        return cls(
+            [name + ending for name, ending, _, _ in rows],
+            [mode + b" " + name + b"\0" + bytes.fromhex(oid) for name, _, mode, oid in rows],
+        )
 
     def __len__(self) -> int:
         return len(self._keys)
