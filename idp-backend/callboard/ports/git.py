@@ -184,6 +184,13 @@ class GitRepository(Protocol):
         """
         ...
 
+    async def outlast(self) -> bool:
+        """Return when the pushes that were under way, anybody's, have ended.
+
+        False where that cannot be seen. Raise `Unavailable` when one goes on for too long.
+        """
+        ...
+
     async def at(self, revision: str) -> Snapshot:
         """A snapshot of an earlier commit. Raise `NotFound` unless main can reach it."""
         ...

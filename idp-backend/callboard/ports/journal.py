@@ -1,6 +1,7 @@
 """The audit journal: durable before anything happens, and the memory of what did."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -49,11 +50,6 @@ class Journal(Protocol):
     @property
     def epoch(self) -> int: ...
 
-    @property
-    def backlog(self) -> int:
-        """Records written but not yet shipped (0 where nothing is shipped to)."""
-        ...
-
     async def append(self, entry: Entry, *, urgent: bool = False) -> AuditRecord:
         """Return once the record is durable; raise `JournalUnavailable` when it cannot be.
 
@@ -71,10 +67,25 @@ class Journal(Protocol):
         """Intents of this replica (any epoch) that no outcome settles, oldest first."""
         ...
 
+    async def open_intents_of(self, replica: str) -> Sequence[OpenIntent]:
+        """As `open_intents`, of another replica; none where its records are not in reach."""
+        ...
+
+    async def replicas(self) -> frozenset[str]:
+        """Those whose records are in reach, the own one among them."""
+        ...
+
+    def standing_in(self, replica: str) -> AbstractAsyncContextManager[datetime]:
+        """Keep a replica that does not run from starting; gives when it wrote last.
+
+        Raise `ActionUnavailable` while it runs, `NotFound` where its records are not in reach.
+        """
+        ...
+
     async def find(self, query: AuditQuery) -> AuditPage: ...
 
     async def of_operation(self, operation: str) -> Sequence[AuditRecord]:
-        """The records of one operation, oldest first; fast (indexed)."""
+        """The records of one operation, of every replica in reach, oldest first; fast (indexed)."""
         ...
 
     async def ping(self) -> None:

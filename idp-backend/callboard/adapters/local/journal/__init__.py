@@ -5,6 +5,9 @@
 `<replica>.pushes.jsonl`     operation → commit, noted before each push
 `<replica>.lock`             held while the replica runs
 `*.torn`                     what a crash had left incomplete
+
+Beside them, of no concern to the journal: `installation.id` (whose key it is) and `seen/` (heads of
+the branch, see `adapters/local/heads.py`).
 """
 
 from callboard.adapters.local.journal.files import Files

@@ -46,6 +46,7 @@ class Anchor:
     heads: dict[int, Head]
     _written: int = 0
     _at: float = 0.0
+    _durable: tuple[int, int] = (0, 0)
 
     def is_due(self, seq: int) -> bool:
         """Whether to `write` now that there is record `seq`; `defer` says that it was seen to."""
@@ -53,17 +54,27 @@ class Anchor:
             return False
         return seq - self._written >= _RECORDS or time.monotonic() - self._at >= _SECONDS
 
+    def covers(self, head: Head) -> bool:
+        """Whether the file is known to name this record."""
+        return self._durable == (head.epoch, head.seq)
+
     def defer(self, seq: int) -> None:
         self._written, self._at = seq, time.monotonic()
 
     def write(self, epoch: int, head: Head) -> None:
-        """Durable when it returns; raises `OSError`. `head` may be one of an earlier epoch."""
+        """Durable when it returns; raises `OSError`.
+
+        `head` may be one of an earlier epoch, which a crash may have left beyond its anchor.
+        """
         here = head if head.epoch == epoch else Head(epoch, 0, GENESIS)
         self.defer(here.seq)
         self.heads[epoch] = here
+        if head.epoch and head.seq > self.heads.get(head.epoch, Head()).seq:
+            self.heads[head.epoch] = head
         entries = {
             str(known.epoch): {"seq": known.seq, "hash": known.hash}
             for known in self.heads.values()
         }
         body = orjson.dumps({"epochs": entries, "replica": self.replica})
         self.files.replace(self.folder / anchor_file(self.replica), body)
+        self._durable = (head.epoch, head.seq)

@@ -1,9 +1,10 @@
 """The audit journal in a folder: one chained file per replica and start, synced in groups."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -15,12 +16,21 @@ from callboard.adapters.local.journal.batch import Batcher
 from callboard.adapters.local.journal.files import Files
 from callboard.adapters.local.journal.index import Index
 from callboard.adapters.local.journal.log import Log
-from callboard.adapters.local.journal.names import epoch_file, is_replica
-from callboard.adapters.local.journal.opening import lock, mend, open_anchor
+from callboard.adapters.local.journal.names import epoch_file, epochs_in, is_replica
+from callboard.adapters.local.journal.opening import (
+    lock,
+    mend,
+    open_anchor,
+    stand_in,
+    wrote_last,
+)
+from callboard.adapters.local.journal.others import OtherHeads
 from callboard.adapters.local.journal.pushes import Pushes, read_commits
 from callboard.adapters.local.journal.writer import Waiting, Writer, repaired
 from callboard.domain.audit import AuditRecord, Entry
-from callboard.domain.errors import JournalUnavailable, Unavailable
+from callboard.domain.chain import Head
+from callboard.domain.checkpoint import Heads
+from callboard.domain.errors import ActionUnavailable, JournalUnavailable, NotFound, Unavailable
 from callboard.ports.clock import Clock
 from callboard.ports.journal import AuditPage, AuditQuery, OpenIntent
 
@@ -60,6 +70,7 @@ class FileJournal:
         self._writer = writer
         self._pushes = pushes
         self._anchor = anchor
+        self._others = OtherHeads(folder, index.own.replica)
         self._closed = False
         self._thread = ThreadPoolExecutor(1, f"journal-{index.own.replica}")
         self._pushes_thread = ThreadPoolExecutor(1, f"pushes-{index.own.replica}")
@@ -124,8 +135,16 @@ class FileJournal:
         return self._writer.epoch
 
     @property
-    def backlog(self) -> int:
-        return 0
+    def head(self) -> Head:
+        """The last durable record of this start."""
+        head = self._writer.head
+        return head if head.epoch == self.epoch else Head(self.epoch)
+
+    async def heads(self) -> Heads:
+        """Durable heads of every replica in the folder; brings the own anchor up to them."""
+        self._check_open()
+        own = await asyncio.get_running_loop().run_in_executor(self._thread, self._own_heads)
+        return {**await self._look(OtherHeads.read, self._others), self.replica: own}
 
     async def append(self, entry: Entry, *, urgent: bool = False) -> AuditRecord:
         waiting = Waiting(entry, urgent)
@@ -149,6 +168,26 @@ class FileJournal:
     async def open_intents_of(self, replica: str) -> Sequence[OpenIntent]:
         """As `open_intents`, of another replica in this folder (one that does not come back)."""
         return await self._look(self._open_intents, replica)
+
+    async def replicas(self) -> frozenset[str]:
+        return await self._look(lambda folder: frozenset(epochs_in(folder)), self._folder)
+
+    @asynccontextmanager
+    async def standing_in(self, replica: str) -> AsyncIterator[datetime]:
+        if replica not in await self.replicas():
+            raise NotFound(f"There are no records of a replica {replica} here")
+        try:
+            held = await to_thread.run_sync(stand_in, self._folder, replica, self._files)
+        except BlockingIOError:
+            raise ActionUnavailable(
+                f"Replica {replica} runs, or somebody else settles it right now"
+            ) from None
+        except OSError as error:
+            raise _unreadable(error) from error
+        try:
+            yield await self._look(lambda name: wrote_last(self._folder, name), replica)
+        finally:
+            self._files.close(held)
 
     async def find(self, query: AuditQuery) -> AuditPage:
         return await self._look(self._index.find, query)
@@ -189,6 +228,11 @@ class FileJournal:
         except OSError as error:
             logger.warning("the audit journal's anchor could not be written: {}", error)
 
+    def _own_heads(self) -> Mapping[int, Head]:
+        if not self._anchor.covers(self._writer.head):
+            self._write_anchor()
+        return {**self._anchor.heads, self.epoch: self.head}
+
     def _close(self) -> None:
         self._thread.shutdown()
         self._pushes_thread.shutdown()
@@ -212,6 +256,10 @@ class FileJournal:
         try:
             return await to_thread.run_sync(look, wanted)
         except OSError as error:
-            raise Unavailable(
-                f"The audit journal cannot be read ({error.strerror or error})", retry_after=5
-            ) from error
+            raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> Unavailable:
+    return Unavailable(
+        f"The audit journal cannot be read ({error.strerror or error})", retry_after=5
+    )

@@ -1,12 +1,19 @@
 """What a start does: take the folder for this replica alone, read it, mend it, begin an epoch."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from callboard.adapters.local.journal.anchor import Anchor, read_anchor
 from callboard.adapters.local.journal.files import Files
 from callboard.adapters.local.journal.index import Index
-from callboard.adapters.local.journal.names import anchor_file, epoch_file, epochs_in, lock_file
+from callboard.adapters.local.journal.names import (
+    anchor_file,
+    epoch_file,
+    epochs_in,
+    lock_file,
+    pushes_file,
+)
 from callboard.domain.chain import Head
 from callboard.domain.errors import JournalUnavailable
 
@@ -39,6 +46,27 @@ def lock(folder: Path, replica: str, files: Files) -> int:
         files.close(fd)
         raise
     return fd
+
+
+def stand_in(folder: Path, replica: str, files: Files) -> int:
+    """Hold the lock of a replica that does not run; `BlockingIOError` while it does."""
+    fd = files.open(folder / lock_file(replica), os.O_RDWR | os.O_CREAT)
+    try:
+        files.lock(fd)
+        files.truncate(fd, 0)
+        files.write(fd, str(os.getpid()).encode(), 0)
+    except OSError:
+        files.close(fd)
+        raise
+    return fd
+
+
+def wrote_last(folder: Path, replica: str) -> datetime:
+    """When the replica's files were changed last."""
+    files = [folder / epoch_file(replica, epoch) for epoch in epochs_in(folder).get(replica, ())]
+    pushes = folder / pushes_file(replica)
+    changed = [file.stat().st_mtime for file in (*files, pushes) if file.exists()]
+    return datetime.fromtimestamp(max(changed, default=0.0), UTC)
 
 
 def open_anchor(folder: Path, replica: str, files: Files) -> tuple[Anchor, list[str]]:
