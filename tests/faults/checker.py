@@ -184,7 +184,9 @@ def _intended(found: Found, told: Sequence[Told]) -> Iterator[str]:
         intents = found.intents.get(operation, ())
         if not intents:
             yield f"operation {operation} has an outcome and no intent"
-        elif _seq(outcomes[0]) < _seq(intents[0]):
+        elif outcomes[0]["replica"] == intents[0]["replica"] and _seq(outcomes[0]) < _seq(
+            intents[0]
+        ):
             yield f"operation {operation} has its outcome before its intent"
 
 

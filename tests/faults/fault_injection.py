@@ -1,4 +1,8 @@
-"""The real platform in process, over system calls and a Git that fail by a seeded schedule."""
+"""The real platform in process, over system calls and a Git that fail by a seeded schedule.
+
+Two kinds of schedule run at once: any call fails by chance; and from a named point of the write
+path on, the next few calls of the system fail in one way (a cell of `CELLS`).
+"""
 
 import asyncio
 import errno
@@ -21,22 +25,28 @@ from checker import check
 from fault_load import Told, requests
 
 from callboard import bootstrap
+from callboard.adapters.checkpoints import log as checkpoint_log
 from callboard.adapters.git import local, locks, process
 from callboard.adapters.git.draft import TreeDraft
 from callboard.adapters.git.repository import Repository
 from callboard.adapters.git.store import Store
 from callboard.adapters.local.datasets import folder as dataset_folder
 from callboard.adapters.local.datasets.versions import KeptVersions
+from callboard.adapters.local.heads import FolderHeads
 from callboard.adapters.local.journal import Files
 from callboard.adapters.local.journal import journal as file_journal
 from callboard.domain.errors import CallboardError, OutcomeUnknown, Stale, Unavailable
+from callboard.fail_points import POINTS
 from callboard.usecases import committer, sweeper
 from platforms import BASE, SPEC, Clock, Stage, stage
 
 NAMES: Final = ("ada", "bea", "cleo", "dora", "elsa")
 DISK: Final = ("ENOSPC", "EROFS", "EIO", "EMFILE")
 SPAWN: Final = ("EMFILE", "EAGAIN", "ENOMEM", "killed")
+CELLS: Final = tuple((point, kind) for point in POINTS for kind in DISK)
 _HANG_SECONDS: Final = 60.0
+_SPARED: Final = 0.8
+"""Of the times that a point is reached, so that most requests get through."""
 _TRIES: Final = 6
 """Of one request while faults go on; what is open then is asked again when they have ended."""
 _SLEEP: Final = asyncio.sleep
@@ -51,7 +61,11 @@ class Faults:
     rates: dict[str, float] = field(default_factory=dict)
     active: bool = False
     done: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cells: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Calls that failed from a named point on, by point and error."""
     _chance: random.Random = field(init=False)
+    _cell: tuple[str, str] | None = None
+    _left: int = 0
     _bursts: dict[str, list[str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,11 +76,26 @@ class Faults:
     def total(self) -> int:
         return sum(self.done.values())
 
-    def at(self, site: str, kinds: Sequence[str]) -> str | None:
-        """The fault of this call; some come several in a row."""
+    def reached(self, point: str) -> None:
+        """The write path is at a named point: from here on, the next calls may fail."""
+        with self._lock:
+            if not self.active or self._left or self._chance.random() < _SPARED:
+                return
+            fewest = min(self.cells[point, kind] for kind in DISK)
+            kinds = [kind for kind in DISK if self.cells[point, kind] == fewest]
+            self._cell = point, self._chance.choice(kinds)
+            self._left = self._chance.choice((1, 1, 2, 6))
+
+    def at(self, site: str, kinds: Sequence[str], *, system: bool = True) -> str | None:
+        """The fault of this call; some come several in a row. `system`: a call of the system."""
         with self._lock:
             if not self.active:
                 return None
+            if system and self._left and self._cell is not None:
+                self._left -= 1
+                self.cells[self._cell] += 1
+                self.done[site, self._cell[1]] += 1
+                return self._cell[1]
             burst = self._bursts.get(site)
             if burst:
                 kind = burst.pop()
@@ -81,6 +110,10 @@ class Faults:
     def fail(self, site: str, kinds: Sequence[str] = DISK) -> None:
         if (kind := self.at(site, kinds)) is not None:
             raise failure(kind)
+
+    def chance(self) -> float:
+        with self._lock:
+            return self._chance.random()
 
     def delay(self) -> float:
         with self._lock:
@@ -195,8 +228,12 @@ def injected(faults: Faults) -> Iterator[None]:
         replace(Repository, "fetch", lambda real: _fetch(real, faults))
         replace(dataset_folder, "listed", before("datasets list", ("EIO", "EMFILE")))
         replace(KeptVersions, "of", before("dataset versions", ("EIO", "EMFILE")))
-        replace(bootstrap, "_replace", before("head file"))
+        replace(FolderHeads, "note", before("head file"))
+        replace(checkpoint_log, "_write", before("checkpoint log"))
+        replace(bootstrap, "_fail_point", lambda _real: lambda _name: faults.reached)
         replace(committer, "asyncio", lambda _real: Hurried())
+        # In proportion to the hurry: else nothing is ever given up.
+        replace(committer, "_GIVE_UP", lambda real: real / 50)
         replace(locks, "RACE_SECONDS", lambda _real: 0.2)
         replace(locks, "ABANDONED_SECONDS", lambda _real: 1.0)
         yield
@@ -207,6 +244,10 @@ def _timing_out(real: Any, faults: Faults) -> Any:
         kind = faults.at("git push", ("late before", "late after"))
         if kind == "late before":
             raise process.TimedOut(arguments[0])
+        if kind in DISK:
+            done = real(arguments, **kwargs) if faults.chance() < 0.5 else None
+            said = f"fatal: write error: {os.strerror(getattr(errno, kind))}"
+            return process.Ended(128 if done is None else done.code or 1, b"", said)
         ended = real(arguments, **kwargs)
         if kind == "late after":
             raise process.TimedOut(arguments[0])
@@ -219,7 +260,7 @@ def _publish(real: Any, faults: Faults) -> Any:
     kinds = ("Stale", "Unavailable", "unknown before", "unknown after", "slow")
 
     async def publish(self: Repository, draft: Any) -> Any:
-        kind = faults.at("publish", kinds)
+        kind = faults.at("publish", kinds, system=False)
         if kind == "Stale":
             raise Stale("injected")
         if kind == "Unavailable":
@@ -238,7 +279,7 @@ def _publish(real: Any, faults: Faults) -> Any:
 
 def _fetch(real: Any, faults: Faults) -> Any:
     async def fetch(self: Repository, branch: str = "main") -> Any:
-        if faults.at("fetch", ("Unavailable",)) is not None:
+        if faults.at("fetch", ("Unavailable",), system=False) is not None:
             raise Unavailable("injected")
         return await real(self, branch)
 
@@ -248,6 +289,7 @@ def _fetch(real: Any, faults: Faults) -> Any:
 @dataclass(slots=True)
 class Report:
     faults: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cells: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: int = 0
     refused: int = 0
     unavailable: int = 0
@@ -342,7 +384,8 @@ class Drill:
         self.faults.active = False
         name = f"last-{self.seed}"
         self.told.append(Told(name, "create", name, dict(SPEC)))
-        for _ in range(40):
+        give_up = time.monotonic() + _HANG_SECONDS
+        while time.monotonic() < give_up:
             self.here.clock.forward(seconds=61)
             await self.sweep()
             still = [request for request in self.told if not request.ended]
@@ -387,7 +430,7 @@ class _Fresh(httpx.Auth):
 async def drilled(
     home: Path, faults: Faults, report: Report, told: list[Told], clock: Clock, **more: Any
 ) -> AsyncIterator[Drill]:
-    settings = {"wait_seconds": 10, "rate_per_minute": 10**9}
+    settings = {"wait_seconds": 10, "rate_per_minute": 10**9, "checkpoint_seconds": 0.2}
     async with stage(home, clock, **settings) as here:
         transport = httpx.ASGITransport(here.app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url=BASE, auth=_Fresh(here)) as http:
@@ -409,12 +452,17 @@ async def run(
     report, began, told, clock = Report(), time.monotonic(), [], Clock()
     rounds = max(1, -(-faults // 400))
     for number in range(rounds):
-        schedule = Faults(seed + number, rate, {"git read": rate / 20})
-        enough_at = -(-faults // rounds)
+        rates = {"git read": rate / 20}
+        schedule = Faults(seed + number, rate, rates, cells=report.cells)
+        enough_at, last = -(-faults // rounds), number == rounds - 1
 
-        def enough(schedule: Faults = schedule, enough_at: int = enough_at) -> bool:
-            late = time.monotonic() - began > budget
-            return late or schedule.total >= enough_at
+        def enough(
+            schedule: Faults = schedule, enough_at: int = enough_at, last: bool = last
+        ) -> bool:
+            if time.monotonic() - began > budget:
+                return True
+            left = last and not all(report.cells[cell] for cell in CELLS)
+            return schedule.total >= enough_at and not left
 
         pace = {"steps": steps, "every": every}
         with injected(schedule):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -16,9 +16,11 @@ import pytest
 
 from callboard.adapters.local.issuer import LocalIssuer
 from callboard.adapters.local.journal import verify_folder
+from callboard.fail_points import POINTS
 from platforms import COSTS, SALES, SPEC
 
-POINTS = ("building", "built", "recorded", "pushed", "outcome")
+LANDED = {"recorded": {0}, "packed": {0, 1}, "pushed": {1}, "answer": {1}}
+"""How many commits may be there after a kill; all points are drilled in `tests/faults`."""
 BODY = {"name": "sales-bot", "spec": dict(SPEC)}
 
 
@@ -84,7 +86,7 @@ def creates(home: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", LANDED)
 def test_killed_there_and_started_again_it_is_done_once(tmp_path: Path, point: str) -> None:
     home = tmp_path / "data"
     folder(home)
@@ -97,7 +99,7 @@ def test_killed_there_and_started_again_it_is_done_once(tmp_path: Path, point: s
             http.post("/api/v1/agents", json=BODY, headers=headers)
         assert process.wait(timeout=10) == -signal.SIGKILL
     landed = len(creates(home))
-    assert landed == (1 if point in {"pushed", "outcome"} else 0)
+    assert landed in LANDED[point]
     with served(home, port), client(home, port) as http:
         again = http.post("/api/v1/agents", json=BODY, headers=headers)
         assert again.status_code == 202, again.text
@@ -112,6 +114,56 @@ def test_killed_there_and_started_again_it_is_done_once(tmp_path: Path, point: s
     assert intents == outcomes, "an operation was left without an outcome"
     verification = verify_folder(home / "audit")
     assert verification.ok, verification
+
+
+@pytest.mark.slow
+def test_killed_between_a_checkpoint_and_its_delivery_it_is_delivered_by_the_next_start(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "data"
+    folder(home)
+    port = free_port()
+    often = {"CALLBOARD_CHECKPOINT_SECONDS": "0.2"}
+    with served(home, port), client(home, port) as http:
+        until_recorded(http)
+    with served(home, port, CALLBOARD_FAIL_POINT="shipping", **often) as process:
+        with client(home, port) as http, suppress(httpx.TransportError):
+            http.post("/api/v1/agents", json=BODY)
+        assert process.wait(timeout=20) == -signal.SIGKILL
+    signed = len((home / "checkpoints" / "local.jsonl").read_bytes().splitlines())
+    assert signed
+    with served(home, port):
+        for _ in range(200):
+            if delivered(home) >= signed:
+                break
+            time.sleep(0.05)
+    assert delivered(home) >= signed
+    verification = verify_folder(home / "audit")
+    assert verification.ok, verification
+
+
+def delivered(home: Path) -> int:
+    """Checkpoints on their branch."""
+    listed = ["git", "-C", str(home / "delivery.git"), "ls-tree", "-r", "--name-only"]
+    out = subprocess.run(
+        [*listed, "callboard/checkpoints"], check=False, capture_output=True, text=True
+    ).stdout
+    return sum(name.startswith("checkpoints/local/") for name in out.splitlines())
+
+
+def test_a_point_that_there_is_not_is_refused_at_the_start(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "callboard.cli.main", "up", "--data-dir", tmp_path / "data"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, "CALLBOARD_FAIL_POINT": "afterwards"},
+    )
+    assert ended.returncode != 0
+    assert "'afterwards' is no point of the write path" in ended.stderr
+    assert all(point in ended.stderr for point in POINTS)
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """What people read of agents: state, manifests, history, differences, the menu of actions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from callboard.actions import Action
@@ -10,6 +10,7 @@ from callboard.actions.action import Facts
 from callboard.domain.agent import Agent
 from callboard.domain.errors import NotFound
 from callboard.domain.identity import Permission, Principal
+from callboard.domain.redaction import redact
 from callboard.pipeline.templates import TEMPLATES
 from callboard.policy.authorise import authorise, missing
 from callboard.ports.git import CommitInfo, Tree
@@ -143,7 +144,7 @@ async def history(
 ) -> Sequence[CommitInfo]:
     """Commits that changed the agent, newest first; `after` is the last of the page before."""
     found, _view = await find(platform, principal, name)
-    commits = await platform.git.commits(path=found.folder, limit=None if after else limit)
+    commits = await said_by(platform, found.folder, limit=None if after else limit)
     if after is None:
         return commits
     revisions = [commit.revision for commit in commits]
@@ -151,6 +152,15 @@ async def history(
         raise missing("revision", after)
     start = revisions.index(after) + 1
     return commits[start : start + limit]
+
+
+async def said_by(platform: Platform, folder: str, limit: int | None) -> Sequence[CommitInfo]:
+    """The folder's commits as they are shown: others push too, and may write a secret in one."""
+    commits = await platform.git.commits(path=folder, limit=limit)
+    return [
+        replace(commit, subject=redact(commit.subject), author_name=redact(commit.author_name))
+        for commit in commits
+    ]
 
 
 async def diff(

@@ -6,7 +6,9 @@ and nothing is stored. Entities are made once for each version of an agent and k
 
 import base64
 import binascii
+from asyncio import sleep
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final
 
 import orjson
@@ -17,10 +19,17 @@ from callboard.domain.dataset import Dataset
 from callboard.domain.errors import Finding, Invalid, NotFound
 from callboard.domain.site import Site
 from callboard.pipeline.catalog_info import catalog_info
-from callboard.ports.git import GitRepository, Tree
-from callboard.usecases.catalog_change import Change, owners
+from callboard.ports.git import GitRepository, Snapshot, Tree
+from callboard.usecases.catalog_change import Change, Owners
 from callboard.usecases.index import AGENTS, DATASETS, View
 
+_FEW: Final = 10
+"""So many changes are looked up at once, more of them on a thread."""
+_CURSORS: Final = 16
+"""Trees of the last cursors, which are asked for next; any other is found in history."""
+_SLICE: Final = 100
+"""Agents at a time, a few milliseconds, and seconds between: requests go before."""
+_PAUSE: Final = 0.002
 _LOCATION: Final = "backstage.io/managed-by-location"
 _ORIGIN: Final = "backstage.io/managed-by-origin-location"
 
@@ -36,8 +45,11 @@ class Feed:
 class Catalog:
     def __init__(self, git: GitRepository, site: Site) -> None:
         self._git, self._site = git, site
+        self._owners = Owners()
         self._made: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._full: Feed | None = None
+        self._given: dict[str, Tree] = {}
+        self._making = Lock()
 
     @staticmethod
     def etag(view: View) -> str:
@@ -46,43 +58,79 @@ class Catalog:
 
     async def feed(self, view: View, cursor: str | None) -> Feed:
         """Everything, or what changed since the cursor. Raise `Invalid` for a foreign cursor."""
-        etag = self.etag(view)
-        if cursor is None:
-            if self._full is None or self._full.etag != etag:
-                self._full = Feed(self._body(view, self._everything(view), []), etag)
-            return self._full
-        then = await self._at(cursor)
-        added, removed = await to_thread.run_sync(self._since, view, then)
-        return Feed(self._body(view, added, removed), etag)
+        self._give(view.snapshot)
+        if cursor is not None:
+            change = self._change(view, await self._at(cursor))
+            if len(change) <= _FEW:
+                return self._since(view, change)
+            return await to_thread.run_sync(self._since, view, change)
+        full = self._full
+        if full is not None and full.etag == self.etag(view):
+            return full
+        return await to_thread.run_sync(self._everything, view)
+
+    async def prepare(self, view: View) -> None:
+        """Make what a full feed is joined from, a little at a time, so that the first is quick."""
+        names = sorted(view.agents)
+        for begin in range(0, len(names), _SLICE):
+            await to_thread.run_sync(self._prepare, view, names[begin : begin + _SLICE])
+            await sleep(_PAUSE)
+
+    def _give(self, tree: Snapshot) -> None:
+        self._given.pop(tree.revision, None)
+        self._given[tree.revision] = tree
+        if len(self._given) > _CURSORS:
+            del self._given[next(iter(self._given))]
 
     async def _at(self, cursor: str) -> Tree:
         try:
-            return await self._git.at(base64.urlsafe_b64decode(cursor.encode()).hex())
+            revision = base64.urlsafe_b64decode(cursor.encode()).hex()
+            if (known := self._given.get(revision)) is not None:
+                return known
+            return await self._git.at(revision)
         except (NotFound, Invalid, ValueError, binascii.Error):
             finding = Finding("/query/cursor", "is not a cursor of this feed; start without one")
             raise Invalid("The cursor is not known", finding) from None
 
-    def _body(self, view: View, added: list[bytes], removed: list[dict[str, str]]) -> bytes:
+    def _feed(self, view: View, added: list[bytes], removed: list[dict[str, str]]) -> Feed:
         cursor = base64.urlsafe_b64encode(bytes.fromhex(view.snapshot.revision)).decode()
-        return b'{"added":[%b],"removed":%b,"cursor":%b}' % (
-            b",".join(added),
-            orjson.dumps(removed),
-            orjson.dumps(cursor),
-        )
+        end = b'],"removed":%b,"cursor":%b}' % (orjson.dumps(removed), orjson.dumps(cursor))
+        if not added:
+            return Feed(b'{"added":[' + end, self.etag(view))
+        # Into the first and the last, so that many megabytes are copied once.
+        added[0] = b'{"added":[' + added[0]
+        added[-1] += end
+        return Feed(b",".join(added), self.etag(view))
 
-    def _everything(self, view: View) -> list[bytes]:
-        keep = {("agent", name) for name in view.agents} | {("dataset", n) for n in view.datasets}
-        for gone in [key for key in self._made if key not in keep and key[0] != "owner"]:
-            del self._made[gone]
-        return [
-            *(self._owner(owner) for owner in sorted(owners(view))),
-            *(self._dataset(view, name) for name in sorted(view.datasets)),
-            *(self._agent(view, name) for name in sorted(view.agents)),
-        ]
+    def _prepare(self, view: View, names: list[str]) -> None:
+        with self._making:
+            for name in names:
+                self._agent(view, name)
 
-    def _since(self, view: View, then: Tree) -> tuple[list[bytes], list[dict[str, str]]]:
+    def _everything(self, view: View) -> Feed:
+        with self._making:
+            if self._full is not None and self._full.etag == self.etag(view):
+                return self._full
+            for kind, name in [
+                (kind, name)
+                for kind, name in self._made
+                if (kind == "agent" and name not in view.agents)
+                or (kind == "dataset" and name not in view.datasets)
+            ]:
+                del self._made[kind, name]
+            added = [
+                *(self._owner(owner) for owner in sorted(self._owners.of(view))),
+                *(self._dataset(view, name) for name in sorted(view.datasets)),
+                *(self._agent(view, name) for name in sorted(view.agents)),
+            ]
+            self._full = self._feed(view, added, [])
+            return self._full
+
+    def _change(self, view: View, then: Tree) -> Change:
+        return Change(then, view, self._owners.of(view))
+
+    def _since(self, view: View, change: Change) -> Feed:
         """The difference of the two full feeds."""
-        change = Change(then, view)
         new_owners, gone_owners = change.owners()
         added = [
             *(self._owner(owner) for owner in sorted(new_owners)),
@@ -94,27 +142,33 @@ class Catalog:
             *(_named("Resource", name) for name in sorted(change.gone_datasets())),
             *(_named("Group", name) for name in sorted(gone_owners)),
         ]
-        return added, removed
+        return self._feed(view, added, removed)
 
     def _agent(self, view: View, name: str) -> bytes:
         found = view.agents[name]
-        return self._kept("agent", name, found.etag, lambda: agent_entity(found.agent, self._site))
+        known = self._made.get(("agent", name))
+        if known is not None and known[0] == found.etag:
+            return known[1]
+        return self._keep("agent", name, found.etag, agent_entity(found.agent, self._site))
 
     def _dataset(self, view: View, name: str) -> bytes:
         recorded = view.datasets[name]
-        return self._kept(
-            "dataset", name, recorded.blob, lambda: dataset_entity(recorded.dataset, self._site)
-        )
+        known = self._made.get(("dataset", name))
+        if known is not None and known[0] == recorded.blob:
+            return known[1]
+        made = dataset_entity(recorded.dataset, self._site)
+        return self._keep("dataset", name, recorded.blob, made)
 
     def _owner(self, owner: str) -> bytes:
-        return self._kept("owner", owner, "", lambda: owner_entity(owner, self._site))
+        known = self._made.get(("owner", owner))
+        return (
+            known[1] if known else self._keep("owner", owner, "", owner_entity(owner, self._site))
+        )
 
-    def _kept(self, kind: str, name: str, version: str, make: Any) -> bytes:
-        known = self._made.get((kind, name))
-        if known is None or known[0] != version:
-            known = (version, orjson.dumps(make()))
-            self._made[kind, name] = known
-        return known[1]
+    def _keep(self, kind: str, name: str, version: str, entity: dict[str, Any]) -> bytes:
+        made = orjson.dumps(entity)
+        self._made[kind, name] = (version, made)
+        return made
 
 
 def agent_entity(agent: Agent, site: Site) -> dict[str, Any]:

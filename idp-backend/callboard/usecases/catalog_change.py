@@ -4,7 +4,10 @@ Only folders whose tree ids differ are looked into, and of the earlier tree only
 read on which an answer depends.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from threading import Lock
 
 from callboard.domain.dataset import Dataset
 from callboard.domain.errors import CallboardError
@@ -15,26 +18,53 @@ from callboard.usecases.index import AGENTS, DATASETS, View, load_agent
 _SUFFIX = ".yaml"
 
 
-def owners(view: View) -> set[str]:
-    """Every team that owns something."""
-    found = {found.agent.spec.owner for found in view.agents.values()}
-    return found | {r.dataset.owner for r in view.datasets.values() if r.dataset.owner}
+class Owners:
+    """Who owns how many agents and datasets, counted on from the view asked for before.
+
+    A team has a thousand agents and one of them changed: only that one is looked at.
+    """
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+        self._counts: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def of(self, view: View) -> Counter[str]:
+        """Every team that owns something; not to be changed. Blocking, from any thread."""
+        with self._lock:
+            last = self._view
+            if last is None:
+                self._counts = Counter(_owners(view, view.agents, view.datasets))
+            elif last is not view:
+                agents = changed_agents(last.snapshot, view.snapshot)
+                datasets = changed_datasets(last.snapshot, view.snapshot)
+                counts = self._counts + Counter(_owners(view, agents, datasets))
+                self._counts = counts - Counter(_owners(last, agents, datasets))
+            self._view = view
+            return self._counts
+
+
+def _owners(view: View, agents: Iterable[str], datasets: Iterable[str]) -> Iterable[str]:
+    """The owner of each of these that there is; a dataset may have none."""
+    for name in agents:
+        if (found := view.agents.get(name)) is not None:
+            yield found.agent.spec.owner
+    for name in datasets:
+        if (recorded := view.datasets.get(name)) is not None and recorded.dataset.owner:
+            yield recorded.dataset.owner
 
 
 class Change:
-    """From the tree `then` to the view: as the difference of two full views would be."""
+    """From the tree `then` to the view: as the difference of two full views would be.
 
-    def __init__(self, then: Tree, view: View) -> None:
-        self._then, self._view = then, view
-        self._agents = _changed_agents(then, view.snapshot)
+    `owners` is who owns how much in the view.
+    """
+
+    def __init__(self, then: Tree, view: View, owners: Counter[str]) -> None:
+        self._then, self._view, self._owners = then, view, owners
+        self._agents = changed_agents(then, view.snapshot)
         self._folders = self._folders_then()
-        before, after = _files(then), _files(view.snapshot)
-        self._datasets = {name.removesuffix(_SUFFIX) for name in _changed(before, after)}
-        self._records = {
-            name: record
-            for name in self._datasets
-            if (record := _record(then, name, before.get(name + _SUFFIX))) is not None
-        }
+        self._datasets = changed_datasets(then, view.snapshot)
         self._readable: dict[str, bool] = {}
 
     def _folders_then(self) -> dict[str, tuple[str, str]]:
@@ -46,6 +76,10 @@ class Change:
                 if inside[name].is_folder:
                     folders.setdefault(name, (owner, inside[name].id))
         return folders
+
+    def __len__(self) -> int:
+        """How much there may be to read."""
+        return len(self._agents) + len(self._datasets)
 
     def agents(self) -> set[str]:
         """Those that are new or other than they were."""
@@ -59,29 +93,31 @@ class Change:
         return self._datasets & self._view.datasets.keys()
 
     def gone_agents(self) -> set[str]:
-        return {name for name in self._agents - self._view.agents.keys() if self._had(name)}
+        now = self._view.agents
+        return {name for name in self._agents if name not in now and self._had(name)}
 
     def gone_datasets(self) -> set[str]:
         return self._records.keys() - self._view.datasets.keys()
 
+    @cached_property
+    def _records(self) -> dict[str, Dataset]:
+        """What the changed datasets were."""
+        before = _files(self._then) if self._datasets else {}
+        return {
+            name: record
+            for name in self._datasets
+            if (record := _record(self._then, name, before.get(name + _SUFFIX))) is not None
+        }
+
     def owners(self) -> tuple[set[str], set[str]]:
         """Those that own something only now, and those that own nothing any more."""
-        now, before = owners(self._view), self._steady()
+        steady = self._owners - Counter(_owners(self._view, self._agents, self._datasets))
+        now, before = set(self._owners), set(steady)
         before.update(record.owner for record in self._records.values() if record.owner)
         for name, (owner, _tree) in self._folders.items():
             if owner not in before and self._had(name):
                 before.add(owner)
         return now - before, before - now
-
-    def _steady(self) -> set[str]:
-        """Who owns something that did not change."""
-        view = self._view
-        found = {f.agent.spec.owner for n, f in view.agents.items() if n not in self._agents}
-        return found | {
-            recorded.dataset.owner
-            for name, recorded in view.datasets.items()
-            if name not in self._datasets and recorded.dataset.owner
-        }
 
     def _had(self, name: str) -> bool:
         """Whether an agent of that name could be read then."""
@@ -121,13 +157,28 @@ def _record(tree: Tree, name: str, node: Node | None) -> Dataset | None:
 
 
 def _changed(old: Mapping[str, Node], new: Mapping[str, Node]) -> set[str]:
-    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+    """Names with another object, or with one on one side only."""
+    changed = {
+        name
+        for name, node in new.items()
+        if (before := old.get(name)) is None or before.id != node.id
+    }
+    return changed | (old.keys() - new.keys())
 
 
-def _changed_agents(then: Tree, now: Tree) -> set[str]:
+def changed_agents(then: Tree, now: Tree) -> set[str]:
     """Names whose folder differs; only owners' folders that differ are looked into."""
     names: set[str] = set()
+    if then.id_of(AGENTS) == now.id_of(AGENTS):
+        return names
     for owner in _changed(then.children(AGENTS), now.children(AGENTS)):
         folder = f"{AGENTS}/{owner}"
         names |= _changed(then.children(folder), now.children(folder))
     return names
+
+
+def changed_datasets(then: Tree, now: Tree) -> set[str]:
+    """Names whose record differs."""
+    if then.id_of(DATASETS) == now.id_of(DATASETS):
+        return set()
+    return {name.removesuffix(_SUFFIX) for name in _changed(_files(then), _files(now))}

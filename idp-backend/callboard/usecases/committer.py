@@ -26,6 +26,7 @@ from callboard.domain.errors import (
     Unavailable,
 )
 from callboard.domain.identity import Principal
+from callboard.fail_points import Reached, unwatched
 from callboard.ports.clock import Clock
 from callboard.ports.git import Draft, GitRepository, Message, Snapshot
 from callboard.ports.journal import Journal
@@ -85,7 +86,7 @@ class Committer:
         telemetry: Telemetry,
         now: Clock,
         current: CurrentPrincipal,
-        reached: Callable[[str], None] = lambda _point: None,
+        reached: Reached = unwatched,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._git, self._journal, self._state = git, journal, state
@@ -98,6 +99,7 @@ class Committer:
         self._idle.set()
 
     def submit(self, submission: Submission) -> None:
+        self._reached("intent")
         self._queue.append(submission)
         self._idle.clear()
         self._wake.set()
@@ -200,6 +202,7 @@ class Committer:
             # It is on the branch whatever we can see of it now; the next look catches up.
             logger.warning("a push landed, and cannot be looked at: {}", error)
         self._telemetry.observe(COMMIT_BATCH_SIZE, len(built.commits))
+        self._reached("landed")
         return True
 
     async def _resolve(self, head: str) -> Snapshot | None:

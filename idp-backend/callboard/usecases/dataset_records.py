@@ -102,8 +102,8 @@ async def broke_off(
             settles=intent.id,
         )
     )
-    if isinstance(error, CallboardError):
-        error.recorded = True
+    # Also of what is no error of ours: a caller that went away, a body that stopped arriving.
+    error.recorded = True  # type: ignore[attr-defined]
 
 
 def why(error: BaseException, otherwise: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from callboard.actions import Action
 from callboard.actions._create import create
@@ -19,6 +19,7 @@ from callboard.domain.agent import Agent, AgentDraft, AgentPatch
 from callboard.domain.approval import ApprovalRule
 from callboard.domain.dataset import DatasetProfile
 from callboard.domain.errors import (
+    MAX_FINDINGS,
     ActionUnavailable,
     CallboardError,
     Conflict,
@@ -30,6 +31,7 @@ from callboard.domain.errors import (
 )
 from callboard.domain.findings import findings_of
 from callboard.domain.identity import Permission, Principal, Scope
+from callboard.domain.names import TeamName
 from callboard.domain.plan import PolicyResult
 from callboard.domain.site import Site
 from callboard.pipeline import render
@@ -50,6 +52,8 @@ _PRECEDENCE: Final[tuple[type[CallboardError], ...]] = (
     Conflict,
     Invalid,
 )
+_NAMED: Final = 10
+"""Fields that a refusal names in its sentence; its findings name more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,8 @@ def decide(world: World, request: Request, principal: Principal, known: Known) -
 
 def _create(world: World, request: Request, principal: Principal, known: Known) -> Decision:
     owner = request.parameters.get("owner")
-    if isinstance(owner, str) or principal.scope(Permission.AGENT_CREATE) is Scope.NONE:
+    # What no team can be called is nobody's: it is not valid, whoever says it.
+    if _is_team(owner) or principal.scope(Permission.AGENT_CREATE) is Scope.NONE:
         owner = str(owner) if owner else None
         authorise(principal, Permission.AGENT_CREATE, owner, known.site)
     facts = _facts(request, principal, known)
@@ -162,6 +167,17 @@ def _create(world: World, request: Request, principal: Principal, known: Known) 
     if (taken := _taken(world, request, known)) is not None:
         decision.violations.append(taken)
     return decision
+
+
+_TEAM: Final = TypeAdapter[str](TeamName)
+
+
+def _is_team(owner: object) -> bool:
+    try:
+        _TEAM.validate_python(owner)
+    except ValidationError:
+        return False
+    return True
 
 
 _STAND_INS: Final = {"owner": "team", "dataset": "dataset", "budgetUsd": "0.01"}
@@ -363,8 +379,9 @@ def _base(world: World, found: Found, dataset: str | None, requester: Principal)
 
 
 def _invalid(findings: tuple[Finding, ...]) -> Invalid:
-    fields = ", ".join(sorted({finding.pointer or "the body" for finding in findings}))
-    return Invalid(f"Look at {fields}", *findings)
+    fields = sorted({finding.pointer or "the body" for finding in findings[:MAX_FINDINGS]})
+    more = " and more" if len(fields) > _NAMED else ""
+    return Invalid(f"Look at {', '.join(fields[:_NAMED])}{more}", *findings)
 
 
 def _render(decision: Decision, known: Known) -> None:

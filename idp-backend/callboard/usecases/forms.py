@@ -82,7 +82,7 @@ async def _live(
         "revisions": [],
     }
     if "revisions" in wanted:
-        commits = await platform.git.commits(path=agent.folder, limit=20)
+        commits = await agents.said_by(platform, agent.folder, limit=20)
         live["revisions"] = [
             {"const": c.revision, "title": f"{c.at:%Y-%m-%d %H:%M} {c.subject}"}
             for c in commits[1:]

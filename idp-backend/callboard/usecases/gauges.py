@@ -8,6 +8,8 @@ from callboard.telemetry import (
     AGENT_BUDGET,
     AGENTS,
     AUDIT_BACKLOG,
+    CHECKPOINT_AGE,
+    READ_ONLY,
 )
 from callboard.usecases.platform import Platform
 
@@ -32,4 +34,6 @@ def watch(platform: Platform) -> None:
 
     telemetry.watch(AGENTS, agents)
     telemetry.watch(AGENT_BUDGET, budgets)
-    telemetry.watch(AUDIT_BACKLOG, lambda: [({}, float(platform.journal.backlog))])
+    telemetry.watch(READ_ONLY, lambda: [({}, float(state.read_only is not None))])
+    telemetry.watch(AUDIT_BACKLOG, lambda: [({}, float(platform.checkpoints.backlog))])
+    telemetry.watch(CHECKPOINT_AGE, platform.checkpoints.ages)

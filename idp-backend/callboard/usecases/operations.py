@@ -1,12 +1,13 @@
 """Operations as resources: where each accepted change stands, and who listens.
 
-Found in this order: this process's memory, the trailers in Git, this replica's journal; an id
-that another replica made and nothing of these knows is `Unavailable` (ask again), any other is
-`NotFound`.
+Found in this order: this process's memory, the trailers in Git, the journal in which all replicas
+that share its folder write. An id of a replica whose journal is not in reach, and that none of
+these knows, is `Unavailable` (ask again), any other is `NotFound`.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final, Protocol
 
 from callboard.domain.audit import AuditRecord, Outcome, Phase
@@ -25,6 +26,8 @@ from callboard.usecases.held import Held, Order, made
 from callboard.usecases.memory import Landed, Memory
 from callboard.usecases.seal import Seal
 
+_LOOK: Final = 1.0
+"""Seconds between two looks at what another replica works on."""
 _KEPT: Final = 50_000
 """Operations that ended, and as many that wait."""
 _STATES: Final = {
@@ -147,13 +150,38 @@ class Operations:
         if landed := self._memory.operation(id_):
             self.learn(landed)
             return self._held.get(id_) or self._keep(self._from_git(landed))
-        if operation := self._held.get(id_):
-            return operation
+        held = self._held.get(id_)
+        if held is not None and not self._is_elsewhere(held):
+            return held
         if records := await self._journal.of_operation(id_):
-            return self._held.get(id_) or self._keep(self._from_journal(records))
-        if self._seal.replica_of(id_) != self._journal.replica:
+            return self._take_in(self._from_journal(records))
+        if held is not None:
+            return held
+        if self._seal.replica_of(id_) not in await self._journal.replicas():
             raise Unavailable("Another replica has this operation; ask again", retry_after=2)
         raise missing("operation", id_)
+
+    def _is_elsewhere(self, held: Operation) -> bool:
+        """Whether this process does not work on it, so that only the journal tells how it stands.
+
+        Another replica does, or nobody: a push from before this start may yet settle it.
+        """
+        if held.final or held.revision or self._held.works_on(held.id):
+            return False
+        mine = self._seal.replica_of(held.id) == self._journal.replica
+        return not mine or held.state is OperationState.ACCEPTED
+
+    def _take_in(self, told: Operation) -> Operation:
+        """What the journal tells of an operation, unless more is known of it by now."""
+        held = self._held.get(told.id)
+        if held is None:
+            return self._keep(told)
+        if not self._is_elsewhere(held) or told.state in {held.state, OperationState.ACCEPTED}:
+            return held
+        told = told.model_copy(update={"idempotency_key": held.idempotency_key})
+        self._held.change(told)
+        self._wake(told.id)
+        return told
 
     def newest(
         self,
@@ -198,8 +226,19 @@ class Operations:
             if operation.final:
                 return
             while (latest := self._held.get(id_)) is operation:
-                await self._changed.setdefault(id_, asyncio.Event()).wait()
+                await self._moved(operation)
             operation = latest or await self.find(id_)
+
+    async def _moved(self, operation: Operation) -> None:
+        """Return when it may have; nobody wakes us for what another replica does."""
+        changed = self._changed.setdefault(operation.id, asyncio.Event())
+        if not self._is_elsewhere(operation):
+            await changed.wait()
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), _LOOK)
+        with suppress(Unavailable):
+            await self.find(operation.id)
 
     async def wait(self, id_: str, seconds: float, *, until_final: bool = False) -> Operation:
         """The operation once it is past `Accepted` (or final), or as it stands after so long."""
@@ -242,7 +281,7 @@ class Operations:
         )
 
     def _from_journal(self, records: Iterable[AuditRecord]) -> Operation:
-        records = list(records)
+        records = _in_order(records)
         first, last = records[0], records[-1]
         state = OperationState.ACCEPTED
         if last.phase is Phase.OUTCOME:
@@ -278,6 +317,19 @@ class Operations:
             evidence="git" if state is OperationState.GONE else None,
             error=error,
         )
+
+
+def _in_order(records: Iterable[AuditRecord]) -> list[AuditRecord]:
+    """Replicas' clocks differ: what settles an intent stands behind it all the same."""
+    known = list(records)
+    place = {record.id: number for number, record in enumerate(known)}
+    return sorted(
+        known,
+        key=lambda each: (
+            max(place[each.id], place.get(each.settles or "", -1)),
+            each.phase is Phase.OUTCOME,
+        ),
+    )
 
 
 def problem(error: CallboardError) -> OperationError:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from callboard.actions import Action
 from callboard.domain.site import Site
+from callboard.fail_points import Reached, unwatched
 from callboard.ports.clock import Clock
 from callboard.ports.datasets import Datasets
 from callboard.ports.git import GitRepository
@@ -19,6 +20,7 @@ from callboard.usecases.answers import Answers
 from callboard.usecases.approvals import Approvals
 from callboard.usecases.catalog import Catalog
 from callboard.usecases.changes import Decider
+from callboard.usecases.checkpoints import Checkpoints
 from callboard.usecases.committer import Committer
 from callboard.usecases.operations import Operations
 from callboard.usecases.outcomes import Outcomes
@@ -39,6 +41,7 @@ class Platform:
     now: Clock
     git: GitRepository
     journal: Journal
+    checkpoints: Checkpoints
     datasets: Datasets
     identity: Identity
     seal: Seal
@@ -61,3 +64,5 @@ class Platform:
     in_hand: Counter[str] = field(default_factory=Counter)
     """Datasets that somebody is uploading or has read again right now, each with how many."""
     answers: Answers = field(default_factory=Answers)
+    reached: Reached = unwatched
+    """Told of the named points of the write path, for drills."""

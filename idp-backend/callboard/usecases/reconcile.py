@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
-from callboard.domain.errors import CallboardError, Finding, Invalid
+from callboard.domain.errors import CallboardError, Finding, Invalid, Unavailable
 from callboard.domain.identity import Permission, Principal
 from callboard.domain.operation import Operation
 from callboard.policy.authorise import authorise
@@ -56,11 +56,11 @@ async def lost(platform: Platform, principal: Principal) -> list[Lost]:
 
 
 async def accept(platform: Platform, principal: Principal, *, request_id: str | None) -> str:
-    """Take the branch as it is; return its head. From here on it is written again."""
+    """Take the branch as it is, for every replica; return its head. It is written again."""
     _may(platform, principal)
-    snapshot = await platform.git.fetch()
-    rewritten = platform.state.read_only
-    if rewritten is None:
+    snapshot = (await platform.state.look(fetch=True)).snapshot
+    missing = await platform.state.missing()
+    if not missing:
         raise Invalid(
             "Nothing is to be accepted", Finding("", "the branch is as Callboard left it")
         )
@@ -71,14 +71,19 @@ async def accept(platform: Platform, principal: Principal, *, request_id: str | 
             action="reconcile.accept",
             target=Target(kind="branch", name="main"),
             outcome=Outcome.ALLOWED,
-            reason=f"{rewritten} is not on it any more",
+            reason=f"{', '.join(missing)}: not on it any more",
             request_id=request_id,
             commit=snapshot.revision,
+            after={"missing": missing},
         )
     )
-    platform.state.accept(snapshot.revision)
-    await platform.state.look()
-    return snapshot.revision
+    try:
+        await platform.state.accept(missing)
+    except OSError as error:
+        raise Unavailable(
+            f"That it was accepted cannot be kept ({error.strerror}); it stays read-only"
+        ) from error
+    return (await platform.state.look()).snapshot.revision
 
 
 async def apply_again(

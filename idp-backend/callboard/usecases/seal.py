@@ -47,6 +47,11 @@ class Seal:
             raise ValueError("the installation key must have at least 32 bytes")
         self._key = key
 
+    @property
+    def mark(self) -> str:
+        """What shows that two replicas have the same key, and does not tell it."""
+        return self.sign({"of": "the installation's key"})
+
     def operation_id(self, replica: str) -> str:
         """A new `<replica>-<uuid7>-<mac>`."""
         body = f"{replica}-{uuid_utils.uuid7()}"

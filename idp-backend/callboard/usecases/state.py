@@ -1,35 +1,30 @@
 """The branch as this process knows it: index and memory, brought up to date together."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 
 from anyio import to_thread
 from loguru import logger
 
 from callboard.ports.git import GitRepository, Snapshot
+from callboard.ports.heads import Heads
 from callboard.usecases.index import Found, Index, View
 from callboard.usecases.memory import Memory
 from callboard.usecases.sharing import Shared
 
 
 class State:
-    """`last_head`: the newest revision known to be on the branch; `remember` keeps it for later.
+    """`heads`: the newest revisions known to be on the branch, by this replica and by the others.
 
-    A branch that no longer contains it was rewritten by somebody. Then `read_only` names what is
-    missing, and nothing is written until an administrator accepts what is there.
+    A branch that no longer contains one of them was rewritten by somebody. Then `read_only` names
+    what is missing, and nothing is written until an administrator lets it go, at any replica.
     """
 
-    def __init__(
-        self,
-        git: GitRepository,
-        index: Index,
-        memory: Memory,
-        *,
-        last_head: str | None = None,
-        remember: Callable[[str], None] = lambda _head: None,
-    ) -> None:
-        self._git, self._index, self.memory = git, index, memory
-        self._last_head, self._remember = last_head, remember
+    def __init__(self, git: GitRepository, index: Index, memory: Memory, heads: Heads) -> None:
+        self._git, self._index, self.memory, self._heads = git, index, memory, heads
+        self._last_head = heads.own()
+        self._held: set[str] = set()
+        """Heads of others that the branch contained when `_last_head` was its tip."""
         self._lock = asyncio.Lock()
         self._shared = Shared(self._look)
         self.read_only: str | None = None
@@ -53,13 +48,16 @@ class State:
 
         `written`: agents that this process put into it.
         Looks overlap: one that began earlier may end later, and must not take the view back.
+        What was seen may already be gone again: then somebody rewrote the branch in between.
         """
         async with self._lock:
+            seen = snapshot.revision
             snapshot = await self._git.snapshot(snapshot.branch)
-            known = snapshot.revision == self._last_head and self._index.has_view
-            if known and self.read_only is None:
+            here = {snapshot.revision, self._last_head}
+            known = len(here) == 1 and self._index.has_view and seen in here
+            if known and self.read_only is None and self._held.issuperset(self._others()):
                 return self._index.refresh(snapshot)
-            await self._watch(snapshot)
+            snapshot = await self._watch(seen, snapshot)
             view = await to_thread.run_sync(self._index.refresh, snapshot, written)
             await self.memory.refresh(snapshot)
             if self.read_only is None and snapshot.revision != self._last_head:
@@ -70,24 +68,56 @@ class State:
     def _note(self, revision: str) -> None:
         """Keep the head for the next start; a full disk must not stop what needs no space."""
         try:
-            self._remember(revision)
+            self._heads.note(revision)
         except OSError as error:
             logger.warning("the head of the branch cannot be noted: {}", error.strerror)
 
-    def accept(self, revision: str) -> None:
-        """An administrator takes a rewritten history as it is."""
-        self._last_head, self.read_only = revision, None
-        self._note(revision)
+    def _others(self) -> Collection[str]:
+        try:
+            return self._heads.others().values()
+        except OSError as error:
+            logger.warning("other replicas' heads cannot be read: {}", error.strerror)
+            return ()
 
-    async def _watch(self, snapshot: Snapshot) -> None:
-        """Notice that history was rewritten, or that what was missing has come back."""
+    async def missing(self) -> list[str]:
+        """Every revision that should be on the branch, is not, and was not let go."""
+        return await self._missing(self._others())
+
+    async def _missing(self, others: Collection[str]) -> list[str]:
+        heads = dict.fromkeys([self._last_head, *others] if self._last_head else others)
+        gone = [head for head in heads if not await self._git.contains(head)]
+        return [head for head in gone if head not in self._heads.accepted()]
+
+    async def accept(self, missing: Collection[str]) -> None:
+        """An administrator lets these go: the branch is taken as it is, by every replica."""
+        await to_thread.run_sync(self._heads.accept, missing)
+
+    async def _watch(self, seen: str, snapshot: Snapshot) -> Snapshot:
+        """Notice that history was rewritten, what was missing has come back, or was let go."""
+        others = self._others()
+        fresh = [head for head in others if head not in self._held]
+        if fresh and await self._missing(fresh):
+            # Whoever noted it had it from the remote: asking again must bring it, if it is there.
+            snapshot = await self._git.fetch(snapshot.branch)
+        if not self.read_only and await self._is_lost(seen):
+            # The others, and the next start, have to know what is missing.
+            self._last_head = seen
+            await to_thread.run_sync(self._note, seen)
+        missing = await self._missing(fresh)
+        if missing:
+            missing = await self._missing(others)
+        self._held = set(others) - set(missing)
+        gone = missing[0] if missing else None
+        if gone is None and self.read_only:
+            logger.warning("{} is back or was let go; the branch is written again", self.read_only)
+        elif gone is not None and not self.read_only:
+            logger.error("the branch no longer contains {}: it was rewritten; read-only", gone)
+        self.read_only = gone
+        return snapshot
+
+    async def _is_lost(self, seen: str) -> bool:
+        """Whether all is there but what was seen last."""
         last = self._last_head
-        if last is None or snapshot.revision == last:
-            self.read_only = None
-            return
-        whole = await self._git.contains(last)
-        if whole and self.read_only:
-            logger.warning("the branch contains {} again; it is written again", last)
-        elif not whole and not self.read_only:
-            logger.error("the branch no longer contains {}: it was rewritten; read-only", last)
-        self.read_only = None if whole else last
+        if seen == last or await self._git.contains(seen):
+            return False
+        return last is None or await self._git.contains(last)

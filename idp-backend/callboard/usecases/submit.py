@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from callboard.domain.audit import Entry, Outcome, Phase
-from callboard.domain.errors import PlanStale, ReadOnly
+from callboard.domain.errors import CallboardError, PlanStale, ReadOnly
 from callboard.domain.identity import Principal
 from callboard.domain.operation import Operation, OperationState, Step
 from callboard.domain.plan import Plan
@@ -93,8 +93,12 @@ async def submit(
     async def claimed() -> Operation:
         try:
             return await _accept(platform, principal, action, agent, body, call)
-        except BaseException:
+        except BaseException as error:
             platform.running.release(principal.subject, key)
+            memory, refused = platform.state.memory, isinstance(error, CallboardError)
+            # What speaks against it may be its own first try, which landed after we looked.
+            if refused and (first := memory.answered(principal.subject, key, call.hash)):
+                return await platform.operations.find(first.operation)
             raise
 
     return await platform.running.unbroken(claimed())
@@ -109,9 +113,9 @@ async def _accept(
     call: Call,
 ) -> Operation:
     request = _request(platform, action, agent, body, call)
-    if platform.state.read_only:
-        raise ReadOnly("The branch was rewritten; an administrator has to reconcile first")
     decision, view = await _decide(platform, principal, request)
+    if platform.state.read_only:  # what the decision looked at may have shown just that
+        raise ReadOnly("The branch was rewritten; an administrator has to reconcile first")
     decision.refuse()
     hash_ = plan_hash(decision, view.snapshot, principal)
     if call.plan_hash and hash_ != call.plan_hash:

@@ -27,7 +27,7 @@ class History:
 
     def contains(self, revision: str, head: str) -> bool:
         """Whether `head` is the commit or descends from it."""
-        if not is_id(revision) or not self._store.has_commit(revision):
+        if not is_id(revision) or not self._is_there(revision):
             return False
         at: str | None = head
         for _ in range(_STEPS):
@@ -49,7 +49,7 @@ class History:
         since: datetime | None,
         limit: int | None,
     ) -> Sequence[CommitInfo]:
-        if after is not None and not (is_id(after) and self._store.has_commit(after)):
+        if after is not None and not (is_id(after) and self._is_there(after)):
             raise NotFound(f"There is no commit {after[:40]!a}.")
         if limit is not None and limit <= 0:
             return ()
@@ -90,15 +90,35 @@ class History:
             at = info.parents[0]
         return found
 
+    def _is_there(self, revision: str) -> bool:
+        """Not having it makes the branch a rewritten one, so a failing look must not say so.
+
+        libgit2 passes over packs that it cannot open; Git in a process of its own has the last say.
+        """
+        if self._store.has_commit(revision):
+            return True
+        _, said = self._git(["cat-file", "--batch-check"], fine=(0,), feed=f"{revision}\n")
+        if said.split()[1:2] == [b"commit"]:
+            raise Unavailable(f"The commit {revision} cannot be read.", retry_after=5)
+        return False
+
     def _info(self, revision: str) -> CommitInfo:
         try:
             return parse_commit(revision, self._store.commit(revision))
         except Missing as error:
             raise Unavailable(f"The commit {error} is not in the repository.") from error
 
-    def _git(self, arguments: Sequence[str], *, fine: tuple[int, ...]) -> tuple[int, bytes]:
+    def _git(
+        self, arguments: Sequence[str], *, fine: tuple[int, ...], feed: str = ""
+    ) -> tuple[int, bytes]:
         try:
-            ended = run(arguments, folder=self._folder, settings={}, seconds=_SECONDS)
+            ended = run(
+                arguments,
+                folder=self._folder,
+                settings={},
+                seconds=_SECONDS,
+                feed=(feed.encode(),),
+            )
         except TimedOut as error:
             raise Unavailable(f"Reading the history took longer than {_SECONDS:.0f} s.") from error
         if ended.code not in fine:

@@ -6,7 +6,7 @@ does not compare, and loses acknowledged pushes of several processes.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,11 +72,17 @@ class LocalFolder:
             self._alone = True
         return False
 
-    def push(self, update: RefUpdate, pack: Sequence[bytes]) -> None:
+    def outlast(self) -> bool:
+        orphans.outlast(self.folder, seconds=self._patience)
+        return orphans.can_be_seen()
+
+    def push(
+        self, update: RefUpdate, pack: Sequence[bytes], sent: Callable[[], None] = lambda: None
+    ) -> None:
         for _ in range(_LOCKS):
             self._check_tip(update)
             try:
-                self._receive(update, pack)
+                self._receive(update, pack, sent)
                 break
             except _Locked as blocked:
                 locks.clear(blocked.lock, self.folder)
@@ -98,7 +104,7 @@ class LocalFolder:
         if (self.tip(update.branch) or ZERO) != update.old:
             raise Stale(f"The branch {update.branch} has left {update.old[:10]}.")
 
-    def _receive(self, update: RefUpdate, pack: Sequence[bytes]) -> None:
+    def _receive(self, update: RefUpdate, pack: Sequence[bytes], sent: Callable[[], None]) -> None:
         try:
             ended = run(
                 ["receive-pack", "--stateless-rpc", "."],
@@ -106,6 +112,7 @@ class LocalFolder:
                 settings=DURABLE if self._durable else VOLATILE,
                 seconds=self._patience,
                 feed=push_request(update, pack),
+                fed=sent,
             )
         except TimedOut as error:
             raise OutcomeUnknown(

@@ -1,11 +1,14 @@
 """Run the `git` program: never with a credential, nor with `GIT_*` of whoever started us."""
 
 import os
+import select
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from callboard.domain.errors import Unavailable
@@ -19,6 +22,10 @@ DURABLE: Final = {
     "receive.fsckObjects": "true",
 }
 VOLATILE: Final = {**DURABLE, "core.fsync": "none"}
+_PIECE: Final = 64 * 1024
+_DESCRIPTORS: Final = 8
+"""Three pipes, and one that tells how the start went."""
+_ROOM: Final = 1024 * 1024
 
 
 class TimedOut(Exception):
@@ -60,6 +67,26 @@ def start(
         raise Unavailable(f"The git program cannot be started: {error}.") from error
 
 
+def refuse_unusable(folder: Path) -> None:
+    """Raise `Unavailable` where nothing could be pushed now: for this process, or in the folder."""
+    with ExitStack() as stack:
+        try:
+            for _ in range(_DESCRIPTORS):
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise Unavailable(
+                f"The git program could not be started: {error.strerror}.", retry_after=5
+            ) from error
+    try:
+        disk = os.statvfs(folder)
+    except OSError:  # not made yet; what asks next says what there is
+        return
+    if disk.f_flag & os.ST_RDONLY:
+        raise Unavailable(f"The file system of {folder} is read-only.", retry_after=5)
+    if disk.f_bavail * disk.f_frsize < _ROOM:
+        raise Unavailable(f"The file system of {folder} is full.", retry_after=5)
+
+
 def run(
     arguments: Sequence[str],
     *,
@@ -67,12 +94,19 @@ def run(
     settings: Mapping[str, str],
     seconds: float,
     feed: Iterable[bytes] = (),
+    fed: Callable[[], None] = lambda: None,
 ) -> Ended:
-    """Raise `TimedOut` after `seconds`, with the process and its children gone."""
+    """Raise `TimedOut` after `seconds`, with the process and its children gone.
+
+    `fed` is told when the process has been given all, before anything that it says is read.
+    """
     process = start(arguments, folder=folder, settings=settings)
     with process:
         try:
-            out, err = process.communicate(b"".join(feed), timeout=seconds)
+            until = monotonic() + seconds
+            _feed(process, b"".join(feed), until)
+            fed()
+            out, err = process.communicate(timeout=max(0.0, until - monotonic()))
         except subprocess.TimeoutExpired:
             kill(process)
             raise TimedOut(arguments[0]) from None
@@ -80,6 +114,23 @@ def run(
             kill(process)
             raise
     return Ended(process.returncode, out, err.decode(errors="replace").strip())
+
+
+def _feed(process: subprocess.Popen[bytes], body: bytes, until: float) -> None:
+    """Git reads all that it is sent before it says much, so its pipes cannot fill up meanwhile."""
+    if process.stdin is None:
+        raise AssertionError
+    pipe = process.stdin.fileno()
+    os.set_blocking(pipe, False)
+    room, rest = select.poll(), memoryview(body)
+    room.register(pipe, select.POLLOUT)
+    with suppress(BrokenPipeError):  # it has ended, and said why
+        while rest:
+            if not room.poll(max(0.0, until - monotonic()) * 1_000):
+                raise subprocess.TimeoutExpired(process.args, 0)
+            rest = rest[os.write(pipe, rest[:_PIECE]) :]
+    process.stdin.close()
+    process.stdin = None  # nothing is left to communicate there
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,7 @@ server's compare-and-swap decides. The token travels in a header alone.
 """
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from itertools import count
@@ -87,7 +87,12 @@ class HttpRemote:
             finally:
                 self._asked_at = asked_at
 
-    def push(self, update: wire.RefUpdate, pack: Sequence[bytes]) -> None:
+    def outlast(self) -> bool:
+        return False
+
+    def push(
+        self, update: wire.RefUpdate, pack: Sequence[bytes], sent: Callable[[], None] = lambda: None
+    ) -> None:
         known = self._known().get(update.branch, ZERO)
         if known != update.old and update.new != ZERO:
             raise Stale(f"The branch {update.branch} has left {update.old[:10]}.")
@@ -95,8 +100,10 @@ class HttpRemote:
         try:
             answer = self._http.post(
                 f"{self._url}/{_RECEIVE}",
-                content=body,
+                content=_told_when_sent(body, sent),
                 headers={
+                    # Else it would go out in chunks, which not every proxy takes.
+                    "content-length": str(len(body)),
                     "content-type": f"application/x-{_RECEIVE}-request",
                     "accept": f"application/x-{_RECEIVE}-result",
                     "git-protocol": "version=0",
@@ -306,6 +313,11 @@ class HttpRemote:
             made.free()
         except (pygit2.GitError, OSError) as error:
             raise Unavailable(f"The cache {self.folder} cannot be made: {error}.") from error
+
+
+def _told_when_sent(body: bytes, sent: Callable[[], None]) -> Iterator[bytes]:
+    yield body
+    sent()
 
 
 def _told(error: httpx.HTTPError) -> str:

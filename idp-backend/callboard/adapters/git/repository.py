@@ -14,12 +14,14 @@ from callboard.adapters.git.draft import TreeDraft
 from callboard.adapters.git.history import History
 from callboard.adapters.git.local import LocalFolder
 from callboard.adapters.git.objects import ZERO, is_id
+from callboard.adapters.git.process import refuse_unusable
 from callboard.adapters.git.remote import HttpRemote
 from callboard.adapters.git.store import Missing, Store
 from callboard.adapters.git.tree import CommitTree
 from callboard.adapters.git.upkeep import Upkeep
 from callboard.adapters.git.wire import RefUpdate, head
 from callboard.domain.errors import Invalid, NotFound, OutcomeUnknown, Stale, Unavailable
+from callboard.fail_points import Reached, unwatched
 from callboard.ports.git import CommitInfo, Draft, Snapshot
 
 MAIN: Final = "main"
@@ -42,7 +44,16 @@ class _Remote(Protocol):
         """Ask the other side; whether something new was written here."""
         ...
 
-    def push(self, update: RefUpdate, pack: Sequence[bytes]) -> None: ...
+    def outlast(self) -> bool:
+        """Wait for pushes that are under way; False where they cannot be seen."""
+        ...
+
+    def push(
+        self, update: RefUpdate, pack: Sequence[bytes], sent: Callable[[], None] = ...
+    ) -> None:
+        """Compare and swap; `sent` is told when all is on its way and nothing was answered."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -51,7 +62,7 @@ class Repository:
 
     `cache` is a folder of this process alone, for what is fetched. `durable=False` is for tests
     and throw-away folders: a push may then be lost with the machine. `patience` is how many
-    seconds the other side may take for one step.
+    seconds the other side may take for one step. `reached` is told of the named points, for drills.
     """
 
     def __init__(
@@ -63,9 +74,11 @@ class Repository:
         committer: tuple[str, str] = COMMITTER,
         durable: bool = True,
         patience: float = 60,
+        reached: Reached = unwatched,
     ) -> None:
         self._committer = committer
         self._remote = _remote(url, cache, token, durable=durable, patience=patience)
+        self._reached = reached
         self._store = self._remote.store
         self._history = History(self._remote.folder, self._store)
         self._upkeep = Upkeep(self._remote.folder)
@@ -139,8 +152,12 @@ class Repository:
 
         return await self._reading(at)
 
+    async def outlast(self) -> bool:
+        return await self._talking(self._remote.outlast)
+
     async def ping(self) -> None:
         def ping() -> None:
+            refuse_unusable(self._remote.folder)
             self._remote.refresh()
             try:
                 self._snapshot(MAIN)
@@ -185,7 +202,11 @@ class Repository:
         if base.published and not draft.commits:
             return base
         old = base.revision if base.published else ZERO
-        self._remote.push(RefUpdate(base.branch, old, draft.head), draft.pack.parts())
+        self._remote.push(
+            RefUpdate(base.branch, old, draft.head),
+            draft.pack.parts(),
+            lambda: self._reached("packed") if base.branch == MAIN else None,
+        )
         self._upkeep.after_write()
         try:
             return self._tree(base.branch, draft.head)

@@ -4,10 +4,12 @@ libgit2 reads packs in process (a path in some twenty microseconds); what it giv
 once and kept, within bounds, because the top folders are asked for all the time.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import Final, Generic, TypeVar
 
 import pygit2
@@ -24,6 +26,9 @@ _NODES_KEPT: Final = 60_000
 """Nodes of listed folders in memory, about 300 bytes each."""
 _ROOTS_KEPT: Final = 4_096
 _COMMIT, _TREE, _BLOB = 1, 2, 3
+RENEW_SECONDS: Final = 5.0
+"""libgit2 never lets go of a pack that was rolled up into another: not of its descriptor, its
+pages, nor its blocks on the disk. So the repository is opened anew while packs come and go."""
 
 _V = TypeVar("_V")
 
@@ -40,13 +45,16 @@ class Store:
         self._folder = folder
         self._open = Lock()
         self._handle: pygit2.Repository | None = None
+        self._retired: pygit2.Repository | None = None
+        self._packs_at: int | None = None
+        self._look_at = 0.0
         self._folders: Kept[Folder] = Kept(_ROWS_KEPT)
         self._children: Kept[Mapping[str, Node]] = Kept(_NODES_KEPT)
         self._roots: Kept[str] = Kept(_ROOTS_KEPT)
 
     def close(self) -> None:
         with self._open:
-            handle, self._handle = self._handle, None
+            handle, self._handle, self._retired = self._handle, None, None
         if handle is not None:
             handle.free()
 
@@ -128,6 +136,7 @@ class Store:
             # On a miss libgit2 itself looks for packs that others have written since.
             found, body = self._repository().read(oid)
         except KeyError:
+            self._refuse_blind()
             raise Missing(oid) from None
         except (pygit2.GitError, ValueError, OSError) as error:
             raise self._unreadable(error) from error
@@ -137,15 +146,42 @@ class Store:
 
     def _repository(self) -> pygit2.Repository:
         handle = self._handle
-        if handle is None:
+        if handle is None or monotonic() >= self._look_at:
             with self._open:
-                try:
-                    handle = self._handle = self._handle or pygit2.Repository(
-                        str(self._folder), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE
-                    )
-                except (pygit2.GitError, OSError) as error:
-                    raise self._unreadable(error) from error
+                handle = self._renewed()
         return handle
+
+    def _renewed(self) -> pygit2.Repository:
+        """Whoever still reads by the old handle keeps it until the end of that read."""
+        packs = self._packs_changed_at()
+        if self._handle is None or packs != self._packs_at:
+            try:
+                fresh = pygit2.Repository(
+                    str(self._folder), RepositoryOpenFlag.NO_SEARCH | RepositoryOpenFlag.BARE
+                )
+            except (pygit2.GitError, OSError) as error:
+                raise self._unreadable(error) from error
+            if self._retired is not None:
+                # It refers to itself; without this it would stay until the collector comes by.
+                vars(self._retired).clear()
+            self._retired, self._handle = self._handle, fresh
+        self._packs_at, self._look_at = packs, monotonic() + RENEW_SECONDS
+        return self._handle
+
+    def _packs_changed_at(self) -> int | None:
+        try:
+            return (self._folder / "objects" / "pack").stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _refuse_blind(self) -> None:
+        """libgit2 says of a pack that it cannot open that nothing is in it."""
+        try:
+            os.close(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> Unavailable:
         return Unavailable(
