@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
+from traceback import print_exception
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
-# In place of this folder, whose modules are not to be found by their bare names.
-sys.path[:1] = [str(ROOT / "idp-backend"), str(ROOT / "tests")]
+if __name__ == "__main__":
+    # In place of this folder, whose modules are not to be found by their bare names.
+    sys.path[:1] = [str(ROOT / "idp-backend"), str(ROOT / "tests")]
 
 from bench.lab import Bench  # noqa: E402
 from bench.row import Row  # noqa: E402
@@ -51,12 +53,14 @@ def main() -> None:
         return
     build = ROOT / "build"
     (build / "bench").mkdir(parents=True, exist_ok=True)
+    began = perf_counter()
     rows = list(measured(figures, Bench(build / "bench", options.quick), options.only))
     if not rows:
         parser.error(f"no figure has the id {', '.join(options.only)}; see --list")
     document = json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False)
     if not options.only:  # a part must not pass for the whole
         (build / "bench.json").write_text(document + "\n")
+    print(f"all of it took {perf_counter() - began:.0f} s", file=sys.stderr)
     print(document if options.output == "json" else table(rows))
 
 
@@ -65,9 +69,17 @@ def measured(figures: list[ModuleType], bench: Bench, only: list[str]) -> Iterat
         if only and not set(only) & {*figure.IDS, figure.__name__.rpartition(".")[2]}:
             continue
         began = perf_counter()
-        for row in figure.measure(bench):
-            print(f"{row.id}: {row.figure:.3g}", file=sys.stderr)
-            yield row
+        done = set()
+        try:
+            for row in figure.measure(bench):
+                print(f"{row.id}: {row.figure:.3g}", file=sys.stderr)
+                done.add(row.id)
+                yield row
+        except Exception as error:  # the others shall be seen all the same
+            print_exception(error)
+            for id_ in figure.IDS:
+                if id_ not in done:
+                    yield Row(id_, 0.0, "–", False, "–", f"not measured: {error!r:.300}")
         name = figure.__name__.rpartition(".")[2]
         print(f"  {name} took {perf_counter() - began:.0f} s", file=sys.stderr)
 

@@ -12,9 +12,10 @@ from callboard.domain.agent import Agent
 from callboard.domain.dataset import DatasetState, Dialect, Issue, Severity
 from callboard.domain.errors import Invalid
 from callboard.domain.hold import Hold, HoldKind
-from callboard.pipeline import render
+from callboard.pipeline import documents, render
 from callboard.pipeline.documents import (
     DIGEST,
+    agent_document,
     blob_id,
     content_digest,
     dataset_yaml,
@@ -65,6 +66,29 @@ def test_an_agent_comes_back_as_it_was(agent: Agent) -> None:
     document = read_agent(folder(agent)["agent.yaml"])
     assert document.agent == agent
     assert document.digest == document.document["metadata"]["annotations"][DIGEST]
+
+
+def test_what_many_agents_have_alike_is_held_once_and_what_differs_is_not() -> None:
+    one, other, fewer = (
+        read_agent(folder(made)["agent.yaml"]).agent.spec
+        for made in (
+            agents.agent("one-bot"),
+            agents.agent("other-bot"),
+            agents.agent("third-bot", dataset_profile=agents.profile(rows=1)),
+        )
+    )
+    assert one.dataset_profile is other.dataset_profile
+    assert one.images is other.images
+    assert fewer.dataset_profile.rows == 1
+    assert fewer.dataset_profile != one.dataset_profile
+
+
+def test_what_is_held_for_many_is_bounded() -> None:
+    for rows in range(1_100):
+        made = agents.agent(dataset_profile=agents.profile(rows=rows))
+        document = to_yaml(agent_document(made, "sha256:" + "0" * 64)).encode()
+        assert read_agent(document).agent.spec.dataset_profile.rows == rows
+    assert len(documents._PARTS) <= 1_024
 
 
 def test_reading_and_writing_again_gives_the_same_bytes() -> None:

@@ -1,6 +1,7 @@
 """`callboard doctor`: what on this machine would keep Callboard from working."""
 
 import ast
+import asyncio
 import inspect
 import os
 import re
@@ -25,6 +26,7 @@ from callboard.cli.setup import home_of, settings_of
 
 if TYPE_CHECKING:
     from callboard.settings import Settings
+    from callboard.usecases.seal import Seal
 
 _SHOWN: Final = 40
 """Characters of a default in a table."""
@@ -82,6 +84,7 @@ def _checks(server: str | None, data_dir: Path | None) -> Iterator[Check]:
         )
     else:
         yield Check("settings", "ok", f"embedded: {', '.join(settings.embedded()) or 'nothing'}")
+        yield _key(settings)
     yield _data_dir(home_of(data_dir))
     yield _server(server)
 
@@ -113,6 +116,47 @@ def _data_dir(home: Path) -> Check:
     if stat.S_IMODE(found.st_mode) & 0o077:
         return Check("data dir", "warn", f"others can look into {home}", f"chmod 700 {home}")
     return Check("data dir", "ok", str(home))
+
+
+def _key(settings: "Settings") -> Check:
+    """The installation's key: long enough, the one of the journal, and of what is on the branch."""
+    from callboard.adapters.local.installation import (
+        MARK_FILE,
+        installation_key,
+        same_installation,
+    )
+    from callboard.domain.errors import CallboardError
+    from callboard.usecases.seal import Seal
+
+    path, name = settings.key_file, "installation key"
+    if not path.exists():
+        return Check(name, "ok", f"{path} will be made by callboard up")
+    share = "give every replica the same CALLBOARD_INSTALLATION_KEY_FILE"
+    try:
+        seal = Seal(installation_key(path))
+        if (settings.journal_folder / MARK_FILE).exists():
+            same_installation(settings.journal_folder, seal.mark, path)
+        if says := asyncio.run(_foreign(settings, seal)):
+            return Check(name, "warn", says, share)
+    except CallboardError as error:
+        return Check(name, "fail", error.detail, share)
+    return Check(name, "ok", str(path))
+
+
+async def _foreign(settings: "Settings", seal: "Seal") -> str | None:
+    """Asked only of a folder: a server may need a token, and time."""
+    from callboard.adapters.git import Repository
+    from callboard.usecases.foreign import foreign
+
+    folder = settings.data_dir.absolute() / "delivery.git"
+    url = settings.git_url or folder.as_uri()
+    if not url.startswith("file:") or (settings.git_url is None and not folder.exists()):
+        return None
+    git = Repository(url, cache=settings.data_dir / "cache" / "git")
+    try:
+        return await foreign(git, seal)
+    finally:
+        await git.close()
 
 
 def _server(server: str | None) -> Check:

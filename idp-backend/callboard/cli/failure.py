@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from callboard.cli.text import line, safe
+from callboard.domain.redaction import redact
 
 
 class Failure(Exception):
@@ -18,9 +19,9 @@ class Failure(Exception):
         self.hints = tuple(hints)
 
     def lines(self) -> Iterator[str]:
-        yield f"error: {safe(self.message)}"
-        yield from (f"  {safe(detail)}" for detail in self.details)
-        yield from (f"→ {safe(hint)}" for hint in self.hints)
+        yield f"error: {redact(safe(self.message))}"
+        yield from (f"  {redact(safe(detail))}" for detail in self.details)
+        yield from (f"→ {redact(safe(hint))}" for hint in self.hints)
 
 
 class Refused(Failure):

@@ -14,6 +14,7 @@ from callboard.cli.failure import Failure
 from callboard.cli.lazy import LazyGroup
 from callboard.cli.text import line, safe
 from callboard.domain.errors import CallboardError
+from callboard.domain.redaction import redact
 
 PROGRAM: Final = "callboard"
 INTERRUPTED: Final = 130
@@ -81,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         if "--traceback" in arguments:
             traceback.print_exc()
         return _say(
-            f"error: callboard failed inside: {type(error).__name__}: {safe(error)}",
+            f"error: callboard failed inside: {type(error).__name__}: {redact(safe(error))}",
             "→ this is a fault of the program; run it with callboard --traceback … to see where",
         )
 
@@ -103,7 +104,7 @@ def _show(error: click.ClickException) -> None:
     if isinstance(error, NoArgsIsHelpError):
         click.echo(error.format_message())
         return
-    message = safe(error.format_message())
+    message = redact(safe(error.format_message()))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(error.ctx.get_usage(), err=True)
         click.echo(f"error: {message}", err=True)

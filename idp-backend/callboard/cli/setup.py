@@ -12,13 +12,19 @@ if TYPE_CHECKING:
 DATA_DIR_VARIABLE: Final = "CALLBOARD_DATA_DIR"
 DEFAULT_DATA_DIR: Final = ".callboard"
 JOURNAL_FOLDER: Final = "audit"
-"""Below the data directory, as the server has it."""
+"""Below the data directory, as the server has it, where CALLBOARD_AUDIT_DIR names no other."""
 
 
 def home_of(data_dir: Path | None) -> Path:
     """The data directory, absolute: the option, else the environment, else the default here."""
     said = data_dir or os.environ.get(DATA_DIR_VARIABLE) or DEFAULT_DATA_DIR
     return Path(said).absolute()
+
+
+def journal_of(data_dir: Path | None) -> Path:
+    """The audit journal's folder, as the server finds it."""
+    named = os.environ.get("CALLBOARD_AUDIT_DIR")
+    return Path(named).absolute() if named else home_of(data_dir) / JOURNAL_FOLDER
 
 
 def settings_of(data_dir: Path | None, **changes: Any) -> "Settings":

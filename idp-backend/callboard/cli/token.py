@@ -26,14 +26,14 @@ def command(user: str, lifetime: int | None, data_dir: Path | None) -> None:
         )
     try:
         files = None if settings.realm_file is None else [settings.realm_file]
-        issuer = LocalIssuer(settings.data_dir, files, create=False)
+        issuer = LocalIssuer(settings.issuer_home, files, create=False)
         # Nothing may sign for an issuer that was never served.
         assert issuer.url
     except NotFound:
         raise Failure(
-            f"no embedded issuer was ever started on {settings.data_dir}",
+            f"no embedded issuer was ever started on {settings.issuer_home}",
             hints=[
-                f"start it: callboard up --data-dir {settings.data_dir}",
+                f"start it: callboard up --data-dir {settings.issuer_home}",
                 "or name the folder that it runs on: --data-dir D or CALLBOARD_DATA_DIR",
             ],
         ) from None

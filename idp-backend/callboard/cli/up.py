@@ -4,12 +4,15 @@ import asyncio
 import fcntl
 import os
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 import callboard
+from callboard.cli.collector import collected_rarely
 from callboard.cli.failure import Failure
 from callboard.cli.options import data_dir_option
 from callboard.cli.setup import settings_of
@@ -34,6 +37,14 @@ if TYPE_CHECKING:
 @click.option("--log-level", default="INFO", show_default=True, help="Of the log on stderr.")
 def command(data_dir: Path | None, host: str, port: int, log_level: str) -> None:
     """Serve API and board; prints `ready URL` when requests are taken. SIGTERM stops it."""
+    with collected_rarely() as started:
+        _up(data_dir, host, port, log_level, started)
+
+
+def _up(
+    data_dir: Path | None, host: str, port: int, log_level: str, started: Callable[[], None]
+) -> None:
+    _leave_out_httpx_command_line()
     from callboard import logs
     from callboard.api.server import NotServing
 
@@ -43,7 +54,7 @@ def command(data_dir: Path | None, host: str, port: int, log_level: str) -> None
     except ValueError:
         raise click.UsageError(f"--log-level {log_level} is none") from None
     try:
-        _run(settings, host, port)
+        _run(settings, host, port, started)
     except OSError as error:
         where = error.filename or settings.data_dir
         raise Failure(f"{where} cannot be used: {error.strerror}") from None
@@ -53,14 +64,19 @@ def command(data_dir: Path | None, host: str, port: int, log_level: str) -> None
         ) from None
 
 
-def _run(settings: "Settings", host: str, port: int) -> None:
+def _leave_out_httpx_command_line() -> None:
+    """Where rich and pygments are installed httpx brings all of it along; it can do without."""
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
+
+def _run(settings: "Settings", host: str, port: int, started: Callable[[], None]) -> None:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, host, port))
+        runner.run(_serve(settings, host, port, started))
 
 
-async def _serve(settings: "Settings", host: str, port: int) -> None:
+async def _serve(settings: "Settings", host: str, port: int, started: Callable[[], None]) -> None:
     from callboard.adapters.local.issuer_routes import routes
     from callboard.api.app import create_app
     from callboard.api.server import serve
@@ -68,14 +84,21 @@ async def _serve(settings: "Settings", host: str, port: int) -> None:
 
     issuer, port = _issuer(settings, host, port)
     async with connected(settings, issuer=issuer) as platform, running(platform):
-        app = create_app(platform, extra=routes(issuer) if issuer else None)
+        app = create_app(
+            platform, extra=routes(issuer) if issuer and settings.issuer_dir is None else None
+        )
         _introduce(settings)
+
+        def ready(url: str) -> None:
+            started()
+            _ready(app, settings, url)
+
         await serve(
             app,
             host=host,
             port=port,
             settings=settings,
-            ready=lambda url: _ready(app, settings, url),
+            ready=ready,
         )
 
 
@@ -87,9 +110,13 @@ def _issuer(settings: "Settings", host: str, port: int) -> "tuple[LocalIssuer | 
     if settings.oidc_issuer is not None:
         return None, port
     refuse_non_loopback(host)
+    files = None if settings.realm_file is None else [settings.realm_file]
+    if settings.issuer_dir is not None:
+        shared = LocalIssuer(settings.issuer_dir, files, create=False)
+        assert shared.url  # raises where it was never served
+        return shared, port
     _refuse_taken(settings.data_dir)
     port = port or _free_port(host)  # tokens name the issuer's address, so it comes first
-    files = None if settings.realm_file is None else [settings.realm_file]
     issuer = LocalIssuer(settings.data_dir, files)
     issuer.announce(host, port)
     return issuer, port
@@ -134,7 +161,7 @@ def _ready(app: "FastAPI", settings: "Settings", url: str) -> None:
     if settings.oidc_issuer is None:
         click.echo(
             f"sign in  export CALLBOARD_TOKEN=$(callboard token --user alice "
-            f"--data-dir {settings.data_dir})",
+            f"--data-dir {settings.issuer_home})",
             err=True,
         )
     click.echo(f"ready {url}")

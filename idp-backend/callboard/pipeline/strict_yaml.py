@@ -12,6 +12,7 @@ import yaml
 
 from callboard.domain.errors import Finding, Invalid
 from callboard.domain.findings import pointer
+from callboard.pipeline.yaml_lines import Lines
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
@@ -30,9 +31,16 @@ def load(body: bytes) -> Any:
     if len(body) > MAX_BYTES:
         raise _refused((), f"has {len(body)} bytes", "too-large", MAX_BYTES)
     try:
-        body.decode()
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise _refused((), f"is not UTF-8 (at byte {error.start})", "not-utf8") from None
+    if (known := _LINES.read(text)) is not None:
+        return known
+    return load_by_events(body)
+
+
+def load_by_events(body: bytes) -> Any:
+    """`load` without the short cut for plain documents: it reads all there is, and judges it."""
     parser = _Parser(body)
     try:
         return _document(parser)
@@ -85,7 +93,7 @@ def _mapping(parser: Any, path: tuple[str | int, ...], depth: int) -> dict[str, 
     return found
 
 
-def _plain(text: str, path: tuple[str | int, ...]) -> Any:
+def _plain(text: str, path: tuple[str | int, ...] = ()) -> Any:
     if text in _WORDS:
         return _WORDS[text]
     if _TEXT.fullmatch(text) and text.lower() not in _AMBIGUOUS:
@@ -113,3 +121,6 @@ def _where(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "it holds a character that is not allowed"
     return f"{problem} (line {mark.line + 1})" if mark else str(problem)
+
+
+_LINES: Final = Lines(_plain)
