@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 LOCKS := requirements/runtime.txt requirements/dev.txt requirements/uv.txt
 JOBS ?= auto
 
-.PHONY: demo test check bench faults mutants format generate lock clean help
+.PHONY: demo test check bench faults fuzz replicas mutants attacks format generate lock clean help
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,6 +29,16 @@ bench: $(VENV)/.dev  ## figures beside their baselines; writes build/bench.json
 faults: $(VENV)/.dev  ## 500 kills and 10,000 injected faults; writes build/faults.md
 	@$(RUN)/pytest tests/faults
 	@$(RUN)/python tools/faults.py $(ARGS)
+	@$(RUN)/python tools/replicas.py
+
+replicas: $(VENV)/.dev  ## three replicas, an outsider and a kill; writes build/replicas.md
+	@$(RUN)/python tools/replicas.py $(ARGS)
+
+fuzz: $(VENV)/.dev  ## 30 minutes of walks through the API as everybody; writes build/fuzz.md
+	@$(RUN)/python tools/fuzz.py $(ARGS)
+
+attacks: $(VENV)/.dev  ## each kind of hostile input on a socket, and its guards taken out one by one
+	@$(RUN)/python tools/attacks.py $(ARGS)
 
 mutants: $(VENV)/.dev  ## takes out each guard and sees its test red
 	@$(RUN)/python tools/mutants.py $(ARGS)

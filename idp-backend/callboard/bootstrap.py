@@ -2,9 +2,8 @@
 
 import fcntl
 import os
-import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,24 +15,34 @@ import httpx
 from loguru import logger
 
 from callboard.actions import registry
+from callboard.adapters.checkpoints.keys import open_signing_key
+from callboard.adapters.checkpoints.log import FileLog, FolderPlace, file_of
+from callboard.adapters.checkpoints.receiver import ReceiverPlace
 from callboard.adapters.csv.limits import Limits as CsvLimits
 from callboard.adapters.git import COMMITTER, Repository, init_bare
 from callboard.adapters.local.datasets import FolderDatasets
+from callboard.adapters.local.heads import FOLDER as SEEN_FOLDER
+from callboard.adapters.local.heads import FolderHeads
+from callboard.adapters.local.installation import installation_key, same_installation
 from callboard.adapters.local.issuer import LocalIssuer
 from callboard.adapters.local.journal import FileJournal
-from callboard.adapters.local.private_file import create_private, read_private
 from callboard.adapters.oidc.verifier import OidcIdentity
 from callboard.domain.errors import Invalid
+from callboard.fail_points import Reached, unwatched
+from callboard.ports.checkpoints import Place
 from callboard.ports.clock import Clock
 from callboard.samples import copy_samples
-from callboard.settings import Settings
+from callboard.settings import CHECKPOINTS_FOLDER, Settings
 from callboard.telemetry import Telemetry
 from callboard.usecases import gauges, settle, sweeper
 from callboard.usecases.approval_records import Records
 from callboard.usecases.approvals import Approvals
 from callboard.usecases.catalog import Catalog
 from callboard.usecases.changes import Decider
+from callboard.usecases.checkpoint_branch import BranchPlace
+from callboard.usecases.checkpoints import Checkpoints
 from callboard.usecases.committer import Committer
+from callboard.usecases.foreign import foreign
 from callboard.usecases.index import Index
 from callboard.usecases.memory import Memory
 from callboard.usecases.operations import Operations
@@ -45,10 +54,7 @@ from callboard.usecases.running import Running
 from callboard.usecases.seal import Seal
 from callboard.usecases.state import State
 
-KEY_FILE: Final = "installation.key"
-HEAD_FILE: Final = "head"
 DATASETS_FOLDER: Final = "datasets"
-JOURNAL_FOLDER: Final = "audit"
 
 
 def utc_now() -> datetime:
@@ -80,28 +86,36 @@ async def connected(
         site = settings.site()
         telemetry = Telemetry()
         stack.callback(telemetry.close)
-        seal = Seal(_key(home))
-        git = _git(settings, home)
+        seal = Seal(installation_key(settings.key_file))
+        reached = _fail_point(settings.fail_point)
+        git = _git(settings, home, reached)
         stack.push_async_callback(git.close)
         journal = FileJournal.open(
-            home / JOURNAL_FOLDER,
+            settings.journal_folder,
             replica=settings.replica,
             now=now,
             reserve_bytes=settings.journal_reserve_bytes,
         )
         stack.push_async_callback(journal.close)
+        same_installation(settings.journal_folder, seal.mark, settings.key_file)
+        branch = BranchPlace(git, settings.replica, now)
+        checkpoints = Checkpoints(
+            chains=journal,
+            log=FileLog(home / CHECKPOINTS_FOLDER / file_of(settings.replica)),
+            signer=open_signing_key(home, settings.checkpoint_key_file),
+            shared=branch,
+            places=[branch, *await _outside(settings, home, stack)],
+            installation=seal.mark,
+            now=now,
+            seconds=settings.checkpoint_seconds,
+            reached=reached,
+        )
         datasets = _datasets(settings, home, now, samples=samples)
         stack.push_async_callback(datasets.close)
         identity = await _identity(settings, issuer, now, stack)
         memory = Memory(git, seal, now)
-        head = home / HEAD_FILE
-        state = State(
-            git,
-            Index(),
-            memory,
-            last_head=head.read_text().strip() or None if head.exists() else None,
-            remember=lambda revision: _replace(head, revision),
-        )
+        heads = FolderHeads(settings.journal_folder / SEEN_FOLDER, settings.replica)
+        state = State(git, Index(), memory, heads)
         actions = registry()
         operations = Operations(journal, memory, seal, now)
         decider = Decider(site, actions, git, datasets, memory)
@@ -115,7 +129,7 @@ async def connected(
             telemetry=telemetry,
             now=now,
             current=identity.current,
-            reached=_fail_point(settings.fail_point),
+            reached=reached,
         )
         approvals = Approvals(
             records=Records(git, seal, now),
@@ -134,6 +148,7 @@ async def connected(
             now=now,
             git=git,
             journal=journal,
+            checkpoints=checkpoints,
             datasets=datasets,
             identity=identity,
             seal=seal,
@@ -148,6 +163,7 @@ async def connected(
             plans=Plans(now),
             catalog=Catalog(git, site),
             running=Running(operations.ended),
+            reached=reached,
             embedded=embedded,
             mode="embedded" if embedded else "real",
         )
@@ -158,15 +174,20 @@ async def connected(
 @asynccontextmanager
 async def running(platform: Platform) -> AsyncIterator[Platform]:
     """Settle what was left open, then commit and sweep until the end."""
-    await platform.state.look(fetch=True)
+    view = await platform.state.look(fetch=True)
+    if says := await foreign(platform.git, platform.seal):
+        logger.warning("{}", says)
     for outcome in await settle.settle(platform):
         logger.info("settled {} {}: {}", outcome.action, outcome.target.name, outcome.outcome)
     await platform.approvals.refresh()
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(platform.committer.run)
+            tasks.start_soon(settle.settle_late, platform)
             tasks.start_soon(sweeper.run, platform)
             tasks.start_soon(platform.refusals.run)
+            tasks.start_soon(platform.catalog.prepare, view)
+            tasks.start_soon(platform.checkpoints.run)
             platform.ready.set()
             try:
                 yield platform
@@ -174,6 +195,7 @@ async def running(platform: Platform) -> AsyncIterator[Platform]:
                 with anyio.CancelScope(shield=True):
                     await platform.committer.drain(seconds=8)
                     await platform.refusals.flush()
+                    await platform.checkpoints.finish(seconds=8)
                 tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         # What the caller raised inside comes out as it was, not wrapped by our housekeeping.
@@ -198,28 +220,31 @@ def _locked(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _key(home: Path) -> bytes:
-    path = home / KEY_FILE
-    if not path.exists():
-        create_private(path, secrets.token_hex(32).encode())
-    return read_private(path).strip()
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(f"{text}\n")
-    draft.replace(path)
-
-
-def _git(settings: Settings, home: Path) -> Repository:
+def _git(settings: Settings, home: Path, reached: Reached) -> Repository:
     url = settings.git_url
     if url is None:
         folder = home / "delivery.git"
         init_bare(folder, committer=COMMITTER)
         url = folder.as_uri()
     return Repository(
-        url, cache=home / "cache" / "git", token=settings.git_token.get_secret_value()
+        url,
+        cache=home / "cache" / "git",
+        token=settings.git_token.get_secret_value(),
+        reached=reached,
     )
+
+
+async def _outside(settings: Settings, home: Path, stack: AsyncExitStack) -> list[Place]:
+    """Where checkpoints are kept besides the branch, as far as it is set."""
+    places: list[Place] = []
+    if settings.checkpoint_dir is not None:
+        places.append(FolderPlace(settings.checkpoint_dir.absolute(), settings.replica))
+    if settings.checkpoint_url is not None:
+        http = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=False))
+        token = settings.checkpoint_token.get_secret_value()
+        notes = home / CHECKPOINTS_FOLDER / "receiver.json"
+        places.append(ReceiverPlace(http, settings.checkpoint_url, token, notes))
+    return places
 
 
 def _datasets(settings: Settings, home: Path, now: Clock, *, samples: bool) -> FolderDatasets:
@@ -265,8 +290,10 @@ async def _identity(
     )
 
 
-def _fail_point(name: str | None) -> Callable[[str], None]:
+def _fail_point(name: str | None) -> Reached:
     """Die at once, as a machine does, when the write path gets to the point of that name."""
+    if name is None:
+        return unwatched
 
     def reached(point: str) -> None:
         if point == name:

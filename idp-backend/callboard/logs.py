@@ -14,16 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from loguru import logger
 
 from callboard import telemetry
+from callboard.domain.redaction import MASK, redact
 
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-REDACTED: Final = "[redacted]"
-_SECRETS: Final = re.compile(
-    r"(?i:\b(?:bearer|basic|token)[ \t]+)[A-Za-z0-9\-._~+/]{8,}=*"  # credentials of a header
-    r"|\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){0,3}"  # JWS and JWE
-    r"|(?<=://)[^/\s@\"']+@"  # user and password of a URL
-)
 _SECRET_FIELD: Final = re.compile(r"(?i)authorization|cookie|password|secret|(?:^|_)token$")
 _TALKATIVE: Final = ("httpx", "httpcore", "urllib3")
 """They log every URL with its query, which may hold a secret."""
@@ -50,11 +45,6 @@ def configure(level: str = "INFO", *, as_json: bool = True, stream: TextIO | Non
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
-
-
-def redact(text: str) -> str:
-    """The text without bearer tokens, JWTs and the credentials of URLs."""
-    return _SECRETS.sub(REDACTED, text)
 
 
 def _with_trace(record: "Record") -> None:
@@ -89,7 +79,7 @@ def _text_line(record: "Record") -> str:
 def _field(name: str, value: object) -> str | int | float | bool | None:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return REDACTED if _SECRET_FIELD.search(name) else redact(str(value))
+    return MASK if _SECRET_FIELD.search(name) else redact(str(value))
 
 
 def _printable(text: str) -> str:

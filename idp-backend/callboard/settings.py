@@ -7,13 +7,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from callboard import fail_points
 from callboard.domain.agent import Images
+from callboard.domain.redaction import credential
 from callboard.domain.site import Model, Site
 
 PREFIX: Final = "CALLBOARD_"
+JOURNAL_FOLDER: Final = "audit"
+CHECKPOINTS_FOLDER: Final = "checkpoints"
+KEY_FILE: Final = "installation.key"
+"""In `data_dir`, where nothing else is said."""
 CLIENT_ONLY: Final = frozenset({"CALLBOARD_SERVER", "CALLBOARD_TOKEN"})
 """Read by the command line's client, not by the service."""
 _SERVICE_LINK: Final = re.compile(
@@ -61,6 +67,14 @@ class Settings(BaseSettings):
     """Where the embedded issuer reads clients, roles and users; the shipped files without."""
     replica: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")] = "local"
     """This process's name, unique among those that share the repository."""
+    audit_dir: Path | None = None
+    """The audit journal's folder, shared by all replicas; `audit` in `data_dir` without."""
+    installation_key_file: Path | None = None
+    """The key (0600) that seals what is written, the same for all replicas; in `data_dir` without.
+    """
+    issuer_dir: Path | None = None
+    """The `data_dir` of the replica whose embedded issuer signs for this one too; the own without.
+    """
     require_real: bool = False
     """Refuse to start on an embedded part."""
 
@@ -89,6 +103,16 @@ class Settings(BaseSettings):
     """How often the sweeper looks."""
     scan_seconds: Annotated[float, Field(gt=0)] = 10
     """How often the dataset folder is looked at."""
+    checkpoint_key_file: Path | None = None
+    """Ed25519 private key (PEM) that signs the trail's checkpoints; made in `data_dir` without."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60
+    """How often a checkpoint is signed, if there are records that none covers."""
+    checkpoint_dir: Path | None = None
+    """Where checkpoints are kept outside Git, best a mount that only lets files grow."""
+    checkpoint_url: Annotated[str | None, Field(pattern=r"^https?://[^@\s]+$")] = None
+    """Who is sent each checkpoint (POST, JSON), without credentials."""
+    checkpoint_token: SecretStr = SecretStr("")
+    """Bearer token for `checkpoint_url`."""
     journal_reserve_bytes: Annotated[int, Field(ge=0)] = 1024 * 1024
     """Space kept in the journal for holds and stops on a full disk."""
 
@@ -153,7 +177,39 @@ class Settings(BaseSettings):
     approval_days: Annotated[int, Field(ge=1, le=30)] = 3
     """How long a request for approval stays open."""
     fail_point: str | None = None
-    """Kill this process when the write path reaches the point of that name; for drills."""
+    """Kill this process, for drills, where the write path gets to `intent`, `building`, `built`,
+    `recorded`, `packed`, `pushed`, `landed`, `outcome`, `answer` or `shipping`.
+    """
+
+    @field_validator("*")
+    @classmethod
+    def _holds_no_credential(cls, value: object) -> object:
+        # Settings are shown, logged and rendered into Git; only a SecretStr is for secrets.
+        if isinstance(value, str) and (what := credential(value)):
+            raise ValueError(
+                f"looks like {what}, which belongs into CALLBOARD_GIT_TOKEN or nowhere"
+            )
+        return value
+
+    @field_validator("fail_point")
+    @classmethod
+    def _is_a_point(cls, name: str | None) -> str | None:
+        if name is not None:
+            fail_points.refuse_unknown(name)
+        return name
+
+    @property
+    def issuer_home(self) -> Path:
+        """Where the embedded issuer's keys are."""
+        return self.issuer_dir or self.data_dir
+
+    @property
+    def journal_folder(self) -> Path:
+        return (self.audit_dir or self.data_dir / JOURNAL_FOLDER).absolute()
+
+    @property
+    def key_file(self) -> Path:
+        return (self.installation_key_file or self.data_dir / KEY_FILE).absolute()
 
     def site(self) -> Site:
         """The part that rendering and policy work with."""
@@ -174,6 +230,9 @@ class Settings(BaseSettings):
             "identity": self.oidc_issuer is None
             and "an issuer of signed tokens on loopback: no passwords, no sign-in page",
             "audit": "a journal on this machine, shipped nowhere else",
+            "checkpoints": self.checkpoint_dir is None
+            and self.checkpoint_url is None
+            and "outside Git on this machine alone: whoever owns it can take them away",
             "cluster": "none: what is committed is rendered, and nothing runs agents",
         }
         return {part: says for part, says in parts.items() if says}

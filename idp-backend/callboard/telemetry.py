@@ -129,7 +129,18 @@ COMMIT_BATCH_SIZE: Final = Metric(
     _BATCH,
 )
 AUDIT_BACKLOG: Final = Metric(
-    "callboard_audit_backlog", Kind.GAUGE, "Audit records written but not yet shipped."
+    "callboard_audit_backlog",
+    Kind.GAUGE,
+    "Audit records that no checkpoint covers which every place has.",
+)
+CHECKPOINT_AGE: Final = Metric(
+    "callboard_audit_checkpoint_age_seconds",
+    Kind.GAUGE,
+    "Time since the last checkpoint that a place has was signed; grows while nothing happens.",
+    ("place",),
+)
+READ_ONLY: Final = Metric(
+    "callboard_read_only", Kind.GAUGE, "1 while a rewritten branch keeps everybody from writing."
 )
 TASK_SUCCESS: Final = Metric(
     "agent_task_success_total", Kind.COUNTER, "Tasks by how they ended.", (*_AGENT, "outcome")
@@ -154,6 +165,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     ACTIONS,
     COMMIT_BATCH_SIZE,
     AUDIT_BACKLOG,
+    CHECKPOINT_AGE,
+    READ_ONLY,
     TASK_SUCCESS,
     TASK_LATENCY,
 )

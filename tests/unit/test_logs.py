@@ -52,7 +52,7 @@ def test_the_standard_librarys_lines_come_the_same_way(stream: io.StringIO) -> N
     assert last(stream) | {"time": 0} == {
         "time": 0,
         "level": "warning",
-        "message": "took [redacted]",
+        "message": "took Bearer [redacted]",
         "logger": "uvicorn.error",
     }
 

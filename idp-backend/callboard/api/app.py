@@ -17,6 +17,7 @@ from callboard.api.routes import (
     health,
     operations,
     reconciliation,
+    settlements,
 )
 from callboard.api.schemas import add_bodies
 from callboard.usecases.platform import Platform
@@ -58,6 +59,7 @@ def create_app(platform: Platform, *, extra: APIRouter | None = None) -> FastAPI
         approvals.router,
         datasets.router,
         audit.router,
+        settlements.router,
         catalog.router,
         about.router,
         reconciliation.router,

@@ -18,6 +18,8 @@ from starlette.responses import Response
 
 from callboard.api import state
 from callboard.api.limits import Body, Limits
+from callboard.api.problems import READS
+from callboard.api.secrets import refuse_around, refuse_in_body
 from callboard.domain.errors import Finding, Invalid
 from callboard.domain.findings import pointer
 
@@ -178,6 +180,8 @@ class StrictRoute(APIRoute):
                 await gate(request)
             request = StrictRequest(request.scope, request.receive)
             request.check()
+            if request.method not in READS:
+                refuse_around(request)
             if takes_json:
                 await request.json()
             return await inner(request)
@@ -205,7 +209,9 @@ class StrictRequest(Request):
         if not _is_json(self.method, self.headers.getlist("content-type")):
             raise HTTPException(415)
         limits: Limits = state.of(self.scope)[state.LIMITS]
-        return parse(raw, depth=limits.json_depth)
+        value = parse(raw, depth=limits.json_depth)
+        refuse_in_body(raw, value)
+        return value
 
 
 def _is_json(method: str, content_types: list[str]) -> bool:

@@ -94,9 +94,10 @@ def install(app: FastAPI) -> None:
 def page(document: dict[str, Any]) -> str:
     """The document as HTML."""
     tags: dict[str, list[dict[str, Any]]] = {}
+    shared = document.get("components", {}).get("responses", {})
     for path, method, operation in operations(document):
         tag = (operation.get("tags") or ["other"])[0]
-        tags.setdefault(tag, []).append(_operation(path, method, operation))
+        tags.setdefault(tag, []).append(_operation(path, method, operation, shared))
     rendered: str = _TEMPLATE.render(
         info={"description": "", **document["info"]},
         openapi=document["openapi"],
@@ -110,7 +111,13 @@ def page(document: dict[str, Any]) -> str:
     return rendered
 
 
-def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    path: str, method: str, operation: dict[str, Any], shared: dict[str, Any]
+) -> dict[str, Any]:
+    responses = {
+        status: shared[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+        for status, each in operation["responses"].items()
+    }
     body = operation.get("requestBody", {}).get("content", {})
     return {
         "id": operation["operationId"],
@@ -142,7 +149,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, A
                     "",
                 ),
             }
-            for status, response in operation["responses"].items()
+            for status, response in responses.items()
         ],
     }
 

@@ -40,6 +40,13 @@ Prefer = Annotated[
     str | None,
     Header(max_length=200, description="`wait=N`: up to N seconds for a final state (RFC 7240)."),
 ]
+LOCATION: Final = {
+    "Location": {
+        "required": True,
+        "schema": {"type": "string", "pattern": "^/api/v1/operations/"},
+        "description": "The operation.",
+    }
+}
 DryRun = Annotated[bool, Query(alias="dryRun", description="Answer with a Plan; write nothing.")]
 
 
@@ -161,6 +168,8 @@ async def answer(platform: Platform, calling: Calling, operation: Operation) -> 
     headers = {"Location": f"/api/v1/operations/{operation.id}"}
     if calling.wait is not None:
         headers["Preference-Applied"] = f"wait={calling.wait[1]}"
+    if operation.final:
+        platform.reached("answer")
     return reply(operation, 202, headers)
 
 
@@ -183,9 +192,7 @@ def operation_docs(summary: str) -> dict[str, Any]:
             202: {
                 "model": Operation,
                 "description": "Accepted; normally already Committed.",
-                "headers": {
-                    "Location": {"schema": {"type": "string"}, "description": "The operation."}
-                },
+                "headers": LOCATION,
             },
         },
     }

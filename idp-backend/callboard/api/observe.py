@@ -15,6 +15,7 @@ from callboard.api.asgi import HttpMiddleware
 from callboard.api.rate import client_of
 from callboard.api.templates import Templates
 from callboard.domain.names import AGENT_NAME_MAX
+from callboard.domain.redaction import redact_path
 from callboard.telemetry import HTTP_REQUESTS, Telemetry
 
 MAX_NAMES: Final = 20_000
@@ -62,7 +63,7 @@ class Observe(HttpMiddleware):
                 logger.bind(
                     method=method,
                     route=route,
-                    path=str(scope.get("raw_path") or b"", "ascii", "replace")[:200],
+                    path=redact_path(str(scope.get("raw_path") or b"", "ascii", "replace"))[:200],
                     code=status,
                     milliseconds=round((time.perf_counter() - started) * 1000, 1),
                     ip=client_of(scope),
@@ -91,11 +92,11 @@ class Observe(HttpMiddleware):
 
 
 def _parent(scope: Scope) -> Context:
-    wanted = (b"traceparent", b"tracestate")
+    # Not `tracestate`: that is free text of strangers, which every exporter would pass on.
     return telemetry.remote_parent(
         {
             str(name, "latin-1"): str(value, "latin-1")
             for name, value in scope["headers"]
-            if name in wanted
+            if name == b"traceparent"
         }
     )

@@ -4,8 +4,10 @@
 `/path/name`, `/header/if-match`, `/cookie/…` for what came elsewhere.
 """
 
+import errno
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -39,6 +41,7 @@ from callboard.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from callboard.domain.redaction import masked, may_hold_secret, redact_path
 
 MEDIA_TYPE: Final = "application/problem+json"
 STATUS: Final[Mapping[type[CallboardError], HTTPStatus]] = {
@@ -72,6 +75,13 @@ _PLAIN: Final[Mapping[int, tuple[str, str, str]]] = {
     ),
 }
 """What the framework refuses: status → code, title, detail."""
+_MACHINE: Final = frozenset(
+    {
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
+    }
+)
+"""What a machine says that is full or failing; the same request may get through later."""
 _RETRY_AFTER: Final = 5
 """Seconds, where an error does not say."""
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -100,6 +110,11 @@ def problem_of(scope: Scope, error: Exception) -> Response:
             return _of_framework(scope, error)
         case ClientDisconnect():
             return _problem(scope, HTTPStatus.BAD_REQUEST, *_PLAIN[400])
+        case OSError() if error.errno in _MACHINE:
+            logger.error("the machine could not serve a request: {}", error)
+            return _expected(
+                scope, Unavailable(f"The machine cannot do this now: {error.strerror}")
+            )
         case _:
             return _unexpected(scope, error)
 
@@ -126,7 +141,7 @@ def _is_refusal(request: Request, error: Exception) -> bool:
         return error.denied
     if isinstance(error, CallboardError):
         return not error.recorded and not isinstance(error, Unavailable)
-    return request.method not in READS
+    return request.method not in READS and not getattr(error, "recorded", False)
 
 
 def code_of(error: Exception) -> str:
@@ -231,7 +246,7 @@ def _problem(
         "title": title,
         "status": int(status),
         "detail": detail,
-        "instance": raw[:_INSTANCE_MAX].decode("ascii", "replace"),
+        "instance": _cut(redact_path(raw.decode("ascii", "replace"))),
         "code": code,
     }
     if findings:
@@ -243,7 +258,16 @@ def _problem(
             body.setdefault(
                 to_camel(name), to_jsonable_python(value, by_alias=True, serialize_unknown=True)
             )
-    return Response(json.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+    text = json.dumps(body)
+    if may_hold_secret(text.encode()):
+        text = json.dumps(masked(body))
+    return Response(text, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def _cut(path: str) -> str:
+    """At most so much of a path, still one: never half of a %20."""
+    cut = path[:_INSTANCE_MAX]
+    return cut if len(cut) == len(path) else re.sub("%[0-9A-Fa-f]?$", "", cut)
 
 
 def _error(finding: Finding) -> dict[str, Any]:

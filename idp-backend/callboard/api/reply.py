@@ -1,13 +1,21 @@
 """Answers as JSON: camelCase, nothing for None, exact decimals as strings."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/json"
+ETAG: Final = {
+    "ETag": {
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[^"]+"$'},
+        "description": "A strong tag of what was answered (RFC 9110).",
+    }
+}
+"""How OpenAPI says that an answer carries one."""
 
 
 def reply(

@@ -1,4 +1,7 @@
-"""The request's id: the caller's when it is plain, else a new one; on answers, logs and records."""
+"""The request's id, on answers, logs and records.
+
+The caller's when it is plain and no credential, else a new one.
+"""
 
 import re
 from typing import Final
@@ -9,6 +12,7 @@ from uuid_utils import uuid7
 
 from callboard.api import state
 from callboard.api.asgi import HttpMiddleware
+from callboard.domain.redaction import credential
 
 HEADER: Final = b"x-request-id"
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -30,6 +34,7 @@ class RequestIds(HttpMiddleware):
 
 def _given(scope: Scope) -> str | None:
     values = [value for name, value in scope["headers"] if name == HEADER]
-    if len(values) == 1 and _PLAIN.fullmatch(values[0]):
-        return str(values[0], "ascii")
-    return None
+    if len(values) != 1 or not _PLAIN.fullmatch(values[0]):
+        return None
+    given = str(values[0], "ascii")
+    return None if credential(given) else given

@@ -31,6 +31,8 @@ KEEP_ALIVE_SECONDS: Final = 15
 DRAIN_SECONDS: Final = 8
 """How long requests may run on after the signal; with the rest of the stop it stays below 10."""
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM)
+_HEAD_BYTES: Final = 64 * 1024
+_VERSIONS: Final = frozenset({b"1.0", b"1.1"})
 
 
 class NotServing(Exception):
@@ -126,10 +128,48 @@ class _Server(uvicorn.Server):
                 signal.signal(each, handler)
 
 
+class _Connection(h11.Connection):
+    """h11's, without the leniency that a proxy in front of us may not share.
+
+    Of a request that two servers frame differently, one of them takes a part for a second one.
+    """
+
+    def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            _refuse_lenient(self.trailing_data[0])
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            _refuse_ambiguous(event)
+        return event
+
+
+def _refuse_lenient(received: bytes) -> None:
+    head = received.partition(b"\r\n\r\n")[0]
+    if head.count(b"\n") != head.count(b"\r\n"):
+        raise h11.RemoteProtocolError("a line of the head ends in a bare LF")
+    if b"\r\n " in head or b"\r\n\t" in head:
+        raise h11.RemoteProtocolError("a line of the head is folded")
+
+
+def _refuse_ambiguous(request: h11.Request) -> None:
+    names = {name for name, _ in request.headers}
+    if request.http_version not in _VERSIONS:
+        raise h11.RemoteProtocolError("another version of HTTP")
+    if b"transfer-encoding" in names and (
+        b"content-length" in names or request.http_version == b"1.0"
+    ):
+        raise h11.RemoteProtocolError("a body that ends at two places")
+
+
 class _Protocol(H11Protocol):
     """uvicorn's, with a deadline for request heads and problem documents for broken ones."""
 
     _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        size = self.config.h11_max_incomplete_event_size
+        self.conn = _Connection(h11.SERVER, size or _HEAD_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -164,6 +204,8 @@ class _Protocol(H11Protocol):
         error = sys.exception()
         status = getattr(error, "error_status_hint", HTTPStatus.BAD_REQUEST)
         too_large = status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        if not too_large:
+            status = HTTPStatus.BAD_REQUEST  # h11 calls an unknown Transfer-Encoding our fault: 501
         code = "headers-too-large" if too_large else "bad-request"
         body = json.dumps(
             {

@@ -11,7 +11,7 @@ from callboard.domain.dataset import Dataset
 from callboard.domain.hold import Hold
 from callboard.domain.operation import Operation
 from callboard.domain.site import Site
-from callboard.domain.values import Value
+from callboard.domain.values import Reason, Value
 from callboard.pipeline.catalog_info import chat_url, dashboard_url
 from callboard.ports.git import CommitInfo
 from callboard.usecases.agents import Shown
@@ -126,7 +126,7 @@ class ModelList(Value):
 
 
 class ReviewBody(Value):
-    reason: str = Field(min_length=1, max_length=500)
+    reason: Reason
 
 
 class ApprovalView(Value):

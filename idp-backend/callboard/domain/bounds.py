@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 from pydantic import BaseModel
 
-from callboard.domain.audit import Actor, Entry, Target
+from callboard.domain.audit import Entry
 from callboard.domain.chain import rfc3339
 from callboard.domain.redaction import MASK, may_hold_secret, names_a_secret, redact
 
@@ -41,7 +41,9 @@ _IDENTIFIERS: Final = frozenset(
 )
 _GENERATED: Final = _IDENTIFIERS - {"request_id"}
 """Made by Callboard, so never a place for somebody's credential."""
-_LOOKED_AT: Final = _GENERATED | {"actor", "target"}
+_PARTS: Final = frozenset({"actor", "target"})
+_LOOKED_AT: Final = _GENERATED | _PARTS | {"phase", "outcome"}
+"""Looked at by themselves, or words of our own."""
 _CHANGES: Final = ("before", "after")
 _UNPRINTABLE: Final = re.compile(
     "[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
@@ -99,7 +101,7 @@ def bounded(entry: Entry, limit: int = MAX_RECORD) -> dict[str, Any]:
     """
     fields = _fields(entry)
     most = limit - _STAMPS
-    if _is_fine(entry, fields, most):
+    if _is_fine(fields, most):
         return fields
     for size in _SIZES:
         smaller = _fit(fields, size)
@@ -108,7 +110,7 @@ def bounded(entry: Entry, limit: int = MAX_RECORD) -> dict[str, Any]:
     raise ValueError(f"no record fits into {limit} bytes")
 
 
-def _is_fine(entry: Entry, fields: Mapping[str, Any], most: int) -> bool:
+def _is_fine(fields: Mapping[str, Any], most: int) -> bool:
     """One look at the whole record instead of many at its texts: nearly all are small and plain."""
     try:
         body = orjson.dumps(fields)
@@ -121,14 +123,19 @@ def _is_fine(entry: Entry, fields: Mapping[str, Any], most: int) -> bool:
         and not may_hold_secret(
             orjson.dumps({name: fields[name] for name in fields if name not in _LOOKED_AT})
         )
-        and _has_no_secret(entry.actor)
-        and _has_no_secret(entry.target)
+        and _has_no_secret(orjson.dumps(fields["actor"]))
+        and _has_no_secret(orjson.dumps(fields["target"]))
     )
 
 
 @lru_cache(maxsize=256)  # the same few people and agents come again and again
-def _has_no_secret(part: Actor | Target) -> bool:
-    return not may_hold_secret(part.model_dump_json().encode())
+def _has_no_secret(part: bytes) -> bool:
+    return not may_hold_secret(part)
+
+
+@lru_cache(maxsize=1_024)  # as do the names of parameters
+def _hides(name: str) -> bool:
+    return names_a_secret(name)
 
 
 def _fields(entry: Entry) -> dict[str, Any]:
@@ -136,16 +143,16 @@ def _fields(entry: Entry) -> dict[str, Any]:
     for name, value in entry.__dict__.items():
         if value is None:
             continue
-        if name in _IDENTIFIERS:
-            fields[name] = _identifier(value)
-        elif name in _CHANGES:
-            fields[name] = _json(value, 0)
-        elif isinstance(value, BaseModel):
+        if name in _PARTS:
             fields[name] = {
                 key: list(item) if type(item) is tuple else item
                 for key, item in value.__dict__.items()
                 if item is not None
             }
+        elif name in _IDENTIFIERS:
+            fields[name] = _identifier(value)
+        elif name in _CHANGES:
+            fields[name] = _json(value, 0)
         else:
             fields[name] = str(value)
     return fields
@@ -194,10 +201,14 @@ def _groups(value: Any, size: _Size) -> Any:
     return [*_texts(value[: size.groups - 1], size), f"…[cut, {len(value)} groups]"]
 
 
-def _json(value: Any, depth: int) -> Any:  # noqa: PLR0911 - one line a type
+def _json(value: Any, depth: int) -> Any:  # noqa: C901, PLR0911 - one line a type
     """What JSON carries exactly; secrets are masked by their name, the rest by its look later."""
     if depth > _MAX_DEPTH:
         return "…[cut, too deep]"
+    if type(value) is str:  # what nearly everything is
+        return value
+    if type(value) is dict:
+        return _members(value, depth)
     match value:
         case None | bool():
             return value
@@ -223,7 +234,7 @@ def _members(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for key, item in islice(value.items(), _MAX_ITEMS):
         name = str(key)
-        hidden = item is not None and not isinstance(item, bool) and names_a_secret(name)
+        hidden = item is not None and item is not True and item is not False and _hides(name)
         members[name] = MASK if hidden else _json(item, depth + 1)
     if len(value) > _MAX_ITEMS:
         members["…"] = f"[cut, {len(value)} members]"

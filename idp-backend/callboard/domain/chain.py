@@ -27,30 +27,32 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 def rfc3339(at: datetime) -> str:
     """UTC with microseconds and `Z`: of one width, so that text order is time order."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _is_plain(value: Any) -> bool:
     """Whether orjson's sorted output is RFC 8785 as it is: no floats, ASCII keys, safe integers."""
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is dict:
         for key, item in value.items():
             if type(key) is not str or not key.isascii():
                 return False
             if type(item) is not str and not _is_plain(item):
                 return False
         return True
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, int):
-        return -_SAFE_INTEGER <= value <= _SAFE_INTEGER
-    return value is None or type(value) is str
+    if kind is list:
+        return all(type(item) is str or _is_plain(item) for item in value)
+    if kind is int:
+        return bool(-_SAFE_INTEGER <= value <= _SAFE_INTEGER)
+    return value is None or kind is bool or kind is str
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
     """The RFC 8785 form; raises `ValueError` for what has none (2**60, NaN)."""
-    if _is_plain(value):
-        return _sorted(value)
-    return rfc8785.dumps(dict(value))
+    fields = dict(value)
+    return _sorted(fields) if _is_plain(fields) else rfc8785.dumps(fields)
 
 
 def digest(prev: str, body: bytes) -> str:
@@ -59,9 +61,11 @@ def digest(prev: str, body: bytes) -> str:
 
 def seal(record: Mapping[str, Any]) -> tuple[bytes, str]:
     """The line (with its line feed) and the hash of a record that has all but `hash`."""
-    encode = _sorted if _is_plain(record) else rfc8785.dumps
-    found = digest(record["prev"], encode(dict(record)))
-    return encode({**record, "hash": found}) + b"\n", found
+    fields = dict(record)
+    encode = _sorted if _is_plain(fields) else rfc8785.dumps
+    found = digest(fields["prev"], encode(fields))
+    fields["hash"] = found
+    return encode(fields) + b"\n", found
 
 
 def _sorted(value: Any) -> bytes:
@@ -98,6 +102,8 @@ class Verification:
     count: int
     heads: Mapping[str, Head]
     breaks: Sequence[Break]
+    uncovered: int = 0
+    """Records after the newest that a checkpoint names; all of them where there is none."""
 
     @property
     def ok(self) -> bool:

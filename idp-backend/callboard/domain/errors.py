@@ -27,7 +27,10 @@ An error knows its `code` and its facts, never an HTTP status: each edge has one
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+MAX_FINDINGS: Final = 100
+"""Complaints that an error carries; who makes 20,000 mistakes is not sent 20,000 sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class CallboardError(Exception):
     def __init__(self, detail: str, *findings: Finding, **facts: Any) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.findings = findings
+        self.findings = findings[:MAX_FINDINGS]
         self.facts = facts
 
 

@@ -22,6 +22,8 @@ SANDBOX_DURATION: Final = "sandbox_execution_duration_seconds"
 ACTIONS: Final = "callboard_actions_total"
 COMMIT_BATCH: Final = "callboard_commit_batch_size"
 AUDIT_BACKLOG: Final = "callboard_audit_backlog"
+CHECKPOINT_AGE: Final = "callboard_audit_checkpoint_age_seconds"
+READ_ONLY: Final = "callboard_read_only"
 TASK_SUCCESS: Final = "agent_task_success_total"
 TASK_LATENCY: Final = "agent_task_latency_seconds"
 
@@ -40,5 +42,7 @@ NAMES: Final = HISTOGRAMS | {
     SANDBOX_TIMEOUTS,
     ACTIONS,
     AUDIT_BACKLOG,
+    CHECKPOINT_AGE,
+    READ_ONLY,
     TASK_SUCCESS,
 }

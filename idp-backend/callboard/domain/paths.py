@@ -24,7 +24,7 @@ _FORMS: Final = tuple(
         rf"{_AGENT}/manifests/[a-z0-9][a-z0-9.-]*\.yaml",
         rf"datasets/{_LABEL}\.yaml",
         r"approvals/[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.yaml",
-        rf"checkpoints/{_LABEL}\.json",
+        rf"checkpoints/{_LABEL}/[0-9]{{4,8}}/[0-9]{{2}}/[0-9]{{2}}\.json",
         r"README\.md",
     )
 )

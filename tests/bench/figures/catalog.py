@@ -22,7 +22,7 @@ from callboard.usecases.catalog import Catalog
 
 AGENTS = 10_000
 PATH = "/api/v1/catalog/entities"
-IDS = ("catalog-full", "catalog-unchanged", "catalog-one-change")
+IDS = ("catalog-full", "catalog-unchanged", "catalog-one-change", "catalog-one-change-made")
 
 
 @dataclass(slots=True)
@@ -68,15 +68,24 @@ def measure(bench: Bench) -> Iterator[Row]:
         baseline=f"a static route, signed in: {static:,.0f}/s",
         note=f"If-None-Match → 304: {unchanged:,.0f}/s",
     )
+    one, kept = median(took.one), median(took.kept)
     yield Row(
         "catalog-one-change",
+        one / kept,
+        "≤ 1/100 of full",
+        one <= kept / 100,
+        f"a full feed over the socket, whose bytes are kept: {ms(kept)}",
+        f"one change over the socket: {ms(one)}, of which a static route, signed in, takes "
+        f"{ms(median(took.static))}: no answer could be below "
+        f"{median(took.static) / kept:.3f} of a full feed that is kept",
+    )
+    yield Row(
+        "catalog-one-change-made",
         median(found) / median(made),
         "≤ 1/100 of full",
         median(found) <= median(made) / 100,
-        f"the full feed made from nothing, without HTTP, on a processor: {ms(median(made))}",
-        f"the same of one change: {ms(median(found))}, with the index already there. Over the "
-        f"socket {ms(median(took.one))}, of which a static route takes {ms(median(took.static))}: "
-        f"{median(took.one) / median(took.kept):.2f} of a full feed that is kept",
+        f"a full feed made from nothing, without HTTP, on a processor: {ms(median(made))}",
+        f"the feed of one change, the same way: {ms(median(found))}, with the index already there",
     )
 
 

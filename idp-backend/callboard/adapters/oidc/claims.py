@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from callboard.adapters.oidc.refusal import Reason, refuse
 from callboard.domain.identity import SYSTEM, Principal, Role
 from callboard.domain.names import TeamName
+from callboard.domain.redaction import credential
 from callboard.domain.values import one_line
 
 SKEW: Final = 30
@@ -134,14 +135,17 @@ def _text(value: Any, longest: int) -> str | None:
         return None
     if not value.strip() or value.startswith(_SYSTEM_PREFIX):
         return None
-    return value if _passes(one_line, value) else None
+    # A username stands in Git and on the trail: whoever mapped a token to it made a mistake.
+    return value if _passes(one_line, value) and not credential(value) else None
 
 
 def _email(claims: Mapping[str, Any]) -> str | None:
     email = claims.get("email")
     if claims.get("email_verified") is not True or not isinstance(email, str):
         return None
-    return email if _EMAIL.fullmatch(email) and _passes(one_line, email) else None
+    if not _EMAIL.fullmatch(email) or credential(email):
+        return None
+    return email if _passes(one_line, email) else None
 
 
 def _is_team(name: str) -> bool:

@@ -42,6 +42,12 @@ async def info(platform: ThePlatform, _caller: Caller) -> dict[str, Any]:
         "runsAgents": False,
         "capabilities": ["agents", "datasets", "approvals", "audit", "catalog", "forms"],
         "actions": list(platform.actions),
+        "checkpoints": {
+            "installation": platform.checkpoints.installation,
+            "places": list(platform.checkpoints.places),
+            "key": platform.checkpoints.signer.key,
+            "publicKey": platform.checkpoints.signer.public,
+        },
         "templates": {"default": site.template_version, "known": list(TEMPLATES)},
         "deliveries": ["rendered", "composition"],
         "clusters": list(site.clusters),

@@ -11,7 +11,7 @@ from callboard.api.deps import Caller, ThePlatform
 from callboard.api.gates import at_all, on_agent
 from callboard.api.mutating import Caller_, JsonBody, operation_docs, perform
 from callboard.api.paging import Cursor, Limit, page
-from callboard.api.reply import quoted, reply
+from callboard.api.reply import ETAG, quoted, reply
 from callboard.api.schemas import body_of
 from callboard.api.views import AgentList, AgentView, Commit, FileDiff, agent_view, commit_view
 from callboard.domain.errors import Finding, Invalid, PreconditionRequired
@@ -87,6 +87,7 @@ async def list_agents(
     operation_id="getAgent",
     summary="Read an agent",
     response_model=AgentView,
+    responses={200: {"headers": ETAG}},
 )
 async def get_agent(name: str, platform: ThePlatform, caller: Caller) -> Response:
     shown = await agents.get(platform, caller, name)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from callboard.api.deps import Caller, ThePlatform
 from callboard.api.paging import Cursor
-from callboard.api.reply import MEDIA_TYPE, matches, quoted
+from callboard.api.reply import ETAG, MEDIA_TYPE, matches, quoted
 from callboard.domain.identity import Permission
 from callboard.policy.authorise import authorise
 
@@ -19,7 +19,10 @@ router = APIRouter(prefix="/catalog", tags=["catalog"])
     operation_id="catalogFeed",
     summary="Everything, or what changed since a cursor",
     response_model=dict[str, Any],
-    responses={304: {"description": "Nothing changed since that ETag."}},
+    responses={
+        200: {"headers": ETAG},
+        304: {"description": "Nothing changed since that ETag.", "headers": ETAG},
+    },
 )
 async def entities(
     platform: ThePlatform,

@@ -72,6 +72,7 @@ async def list_agents(name: str, platform: ThePlatform, caller: Caller) -> Respo
     "Content-Digest (RFC 9530): send the digest for the content itself to count.",
     response_model=Upload | Plan,
     status_code=200,
+    responses={200: {"description": "The dataset and its operation; a Plan with dryRun=true."}},
     openapi_extra={
         "requestBody": {
             "required": True,

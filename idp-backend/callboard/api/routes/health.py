@@ -1,5 +1,6 @@
 """Outside the prefix: is it alive, is it ready, what does it measure."""
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -38,6 +39,8 @@ async def readyz(platform: ThePlatform) -> Response:
             parts[name] = "ok"
         except CallboardError as error:
             parts[name] = error.detail
+    with suppress(CallboardError):  # what does not answer is named above
+        await platform.state.look()
     if not platform.ready.is_set():
         parts["start"] = "open operations are being settled"
     if platform.state.read_only:

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response, StreamingResponse
 
 from callboard.api.body import StrictRoute
 from callboard.api.deps import Caller, ThePlatform
-from callboard.api.mutating import Marked
+from callboard.api.mutating import LOCATION, Marked
 from callboard.api.paging import Cursor, Limit, below, page
 from callboard.api.reply import reply
+from callboard.api.schemas import REF
 from callboard.api.views import Page
 from callboard.domain.errors import PlanStale
 from callboard.domain.identity import Principal
@@ -23,6 +24,20 @@ from callboard.usecases.platform import Platform
 router = APIRouter(prefix="/operations", tags=["operations"], route_class=StrictRoute)
 _HEARTBEAT = 15.0
 """Seconds between comments that keep proxies from closing a quiet stream."""
+_EVENT: Final = {
+    "type": "object",
+    "description": "One event; `data` is the operation as it stands, `id` how many steps it has.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"const": "operation"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": REF.format(model="Operation")},
+        },
+    },
+}
 
 
 @router.get(
@@ -53,7 +68,7 @@ async def get_operation(id: str, platform: ThePlatform, caller: Caller) -> Respo
     operation_id="followOperation",
     summary="Its states as server-sent events, until it is final",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
 )
 async def events(id: str, platform: ThePlatform, caller: Caller) -> StreamingResponse:  # noqa: A002
     await following.get(platform, caller, id)
@@ -99,7 +114,10 @@ async def _events(platform: Platform, caller: Principal, id_: str) -> AsyncItera
     "else with the refusal. A Plan-Hash must be the operation's.",
     response_model=Operation,
     status_code=202,
-    responses={200: {"model": Operation, "description": "As it stands (with dryRun=true)."}},
+    responses={
+        200: {"model": Operation, "description": "As it stands (with dryRun=true)."},
+        202: {"headers": LOCATION},
+    },
 )
 async def cancel(
     id: str,  # noqa: A002
