@@ -1,7 +1,7 @@
 """A tiny app behind the real edge, with an identity and a journal that tests can look into."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -87,7 +87,6 @@ class MemoryJournal:
 
     replica = "test"
     epoch = 1
-    backlog = 0
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -114,6 +113,15 @@ class MemoryJournal:
 
     async def open_intents(self) -> Sequence[OpenIntent]:
         return ()
+
+    async def open_intents_of(self, replica: str) -> Sequence[OpenIntent]:
+        return ()
+
+    async def replicas(self) -> frozenset[str]:
+        return frozenset({self.replica})
+
+    def standing_in(self, replica: str) -> AbstractAsyncContextManager[datetime]:
+        raise NotFound("There are no records of such a replica here")
 
     async def find(self, query: AuditQuery) -> AuditPage:
         return AuditPage((), None)

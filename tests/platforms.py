@@ -100,7 +100,13 @@ async def stage(home: Path, clock: Clock | None = None, **settings: Any) -> Asyn
         (folder / "costs.csv").write_text(COSTS)
     chosen = Settings(
         data_dir=home,
-        **{"sweep_seconds": 3_600, "scan_seconds": 3_600, "name_reuse_seconds": 0, **settings},
+        **{
+            "sweep_seconds": 3_600,
+            "scan_seconds": 3_600,
+            "checkpoint_seconds": 3_600,
+            "name_reuse_seconds": 0,
+            **settings,
+        },
     )
     issuer = LocalIssuer(home, now=lambda: clock().timestamp())
     issuer.announce("127.0.0.1", 8088)

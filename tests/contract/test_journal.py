@@ -227,7 +227,6 @@ async def test_a_caller_that_gives_up_harms_nobody_else(journal: Journal) -> Non
 async def test_a_healthy_journal_can_be_pinged_and_writes_nothing(journal: Journal) -> None:
     await journal.ping()
     assert (await journal.find(AuditQuery())).records == []
-    assert journal.backlog == 0
 
 
 async def test_one_bad_entry_does_not_fail_the_others(journal: Journal) -> None:

@@ -1,6 +1,7 @@
 """Three replicas and an outsider on one repository, one replica killed for good; then the check."""
 
 import json
+import os
 import signal
 import time
 from collections import Counter
@@ -78,7 +79,7 @@ def _kill_and_settle(fleet: Fleet, load: Load, report: Report) -> Iterator[str]:
     yield from _refused(fleet, SETTLER, "is the replica that you ask")
     while load.ended < load.operations // 2 and not load.errors:
         time.sleep(0.02)
-    fleet.end(GONE, signal.SIGKILL)
+    _kill_at_work(fleet)
     listed = _settle(fleet, dry_run=True)
     command = ("audit", "settle", "--replica", GONE, "-o", "json")
     ended = fleet.cli(SETTLER, *command)
@@ -93,6 +94,31 @@ def _kill_and_settle(fleet: Fleet, load: Load, report: Report) -> Iterator[str]:
         yield "the wrong one of both was written"
     if again := _settle(fleet, dry_run=False)["settled"]:
         yield f"settled twice: {again}"
+
+
+def _kill_at_work(fleet: Fleet) -> None:
+    """While something of it is open: else there would be nothing to settle."""
+    child = fleet.replicas[GONE].child
+    assert child is not None
+    for _ in range(2_000):
+        os.kill(child.pid, signal.SIGSTOP)
+        if _open_in(fleet.root / "audit"):
+            break
+        os.kill(child.pid, signal.SIGCONT)
+        time.sleep(0.005)
+    fleet.end(GONE, signal.SIGKILL)
+
+
+def _open_in(audit: Path) -> set[str]:
+    """Operations of the replica that have an intent on the disk and no outcome."""
+    seen: dict[str, set[str]] = {"intent": set(), "outcome": set()}
+    for path in audit.glob(f"{GONE}.*.jsonl"):
+        if ".pushes" not in path.name:
+            body = path.read_bytes()
+            for line in body[: body.rfind(b"\n") + 1].splitlines():
+                record = json.loads(line)
+                seen[record["phase"]].add(record.get("operation") or "")
+    return seen["intent"] - seen["outcome"] - {""}
 
 
 def _settle(fleet: Fleet, *, dry_run: bool, replica: str = GONE) -> Any:

@@ -140,25 +140,6 @@ async def test_the_same_keyed_request_waits_for_the_same_approval(asked: Stage) 
     assert len((await asked.dan.get("/api/v1/approvals")).json()["items"]) == 1
 
 
-async def test_an_approval_forged_by_a_push_counts_for_nothing(asked: Stage) -> None:
-    """Whoever can push to the branch cannot approve by it: the record is sealed."""
-    operation, approval = await ask(asked)
-    git = asked.platform.git
-    base = await git.snapshot(f"approvals/{approval}")
-    path = f"approvals/{approval}.yaml"
-    body = base.read(path)
-    assert body is not None
-    draft = git.draft(base)
-    draft.write(path, body.replace(b"state: Open", b"state: Approved"))
-    from callboard.ports.git import Message
-
-    draft.commit(Message("Forge", "eve", "eve@example.com", asked.clock()))
-    await git.publish(draft)
-    await asked.platform.approvals.sweep()
-    assert (await asked.alice.get(f"/api/v1/operations/{operation}")).json()["state"] != "Committed"
-    assert await budget(asked) == "5.00"
-
-
 async def test_a_dry_run_says_who_would_have_to_agree(asked: Stage) -> None:
     url = "/api/v1/agents/sales-bot/actions/change-budget?dryRun=true"
     plan = (await asked.alice.post(url, json={"budgetUsd": "80"})).json()

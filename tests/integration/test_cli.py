@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from callboard.adapters.local.issuer import LocalIssuer
-from callboard.bootstrap import JOURNAL_FOLDER
 from callboard.cli import setup
 from callboard.cli.demo.opening import choose
 from callboard.cli.demo.stage import Stage
+from callboard.settings import JOURNAL_FOLDER
 from clis import Said, call
 
 pytestmark = pytest.mark.xdist_group("cli")
@@ -271,7 +271,8 @@ def test_the_journal_is_verified_from_its_files_and_a_turned_bit_is_found(
     copy = tmp_path / "audit"
     copy.mkdir()
     for file in (stage.home / "audit").iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
+        if file.is_file():
+            (copy / file.name).write_bytes(file.read_bytes())
     journal = copy / "local.000001.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     lines[2] = lines[2].replace(b'"outcome"', b'"outc0me"', 1)
@@ -334,6 +335,7 @@ def test_doctor_finds_a_ready_machine_and_one_that_is_not(stage: Stage, tmp_path
         "python": "ok",
         "git": "ok",
         "settings": "ok",
+        "installation key": "ok",
         "data dir": "ok",
         "server": "fail",
     }

@@ -1,15 +1,18 @@
 """`callboard up` as a process: how it starts, what it says, how it stops, when it refuses."""
 
+import gc
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
+from callboard.cli.collector import THRESHOLDS, collected_rarely
 from callboard.cli.demo.stage import Stage, _program
 
 pytestmark = pytest.mark.xdist_group("cli")
@@ -41,6 +44,46 @@ def test_one_line_on_standard_output_and_the_rest_on_standard_error(tmp_path: Pa
     assert "nothing runs agents" in err
     assert f"board    {url}" in err
     assert "callboard token --user alice" in err
+
+
+def test_what_it_started_with_is_left_out_of_collections(tmp_path: Path) -> None:
+    watched = """
+import gc, sys
+from callboard.cli import main, up
+introduce, ready = up._introduce, up._ready
+def introducing(*given):
+    print(gc.isenabled())
+    introduce(*given)
+def being_ready(*given):
+    print(gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 50_000)
+    ready(*given)
+up._introduce, up._ready = introducing, being_ready
+main.main()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", watched, "up", "--data-dir", str(tmp_path / "d"), "--port", "0"],
+        env=Stage(tmp_path)._environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "False\n"
+    assert process.stdout.readline() == f"True {THRESHOLDS} True\n"
+    assert process.stdout.readline().startswith("ready ")
+    process.terminate()
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "leaked" not in err
+
+
+def test_collecting_is_as_it_was_once_the_server_is_gone() -> None:
+    before = gc.get_threshold()
+    with collected_rarely() as started:
+        assert not gc.isenabled()
+        started()
+        assert gc.isenabled()
+    assert (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()) == (True, before, 0)
 
 
 def test_interrupting_it_stops_it_in_order(tmp_path: Path) -> None:

@@ -283,23 +283,6 @@ async def test_an_unreadable_agent_can_be_put_back(stage: Stage) -> None:
     assert agent["spec"]["description"] == "as it was"
 
 
-async def test_forged_trailers_close_nothing(stage: Stage) -> None:
-    await stage.create()
-    real = (await stage.platform.git.commits(limit=1))[0]
-    forged = {**real.trailers, "Idempotency-Key": "forged"}
-    git = stage.platform.git
-    draft = git.draft(await git.snapshot())
-    draft.write("README.md", b"x")
-    draft.commit(Message("Forged", "eve", "eve@example.com", stage.clock(), trailers=forged))
-    await git.publish(draft)
-    await stage.platform.state.look(fetch=True)
-    memory = stage.platform.state.memory
-    assert memory.answered(real.trailers["Callboard-Actor"], "forged", None) is None
-    landed = memory.operation(real.trailers["Callboard-Operation"])
-    assert landed is not None
-    assert landed.revision == real.revision
-
-
 async def test_a_stale_push_alone_is_never_an_answer(stage: Stage) -> None:
     """However often the race is lost, the call ends in a commit or in a clear refusal."""
     publish = stage.platform.git.publish

@@ -14,7 +14,7 @@ import pytest
 from callboard.adapters.csv import process as processes
 from callboard.adapters.csv.limits import MIB, Limits
 from callboard.adapters.csv.process import read_dataset
-from callboard.adapters.csv.profile import Profiler, Unreadable
+from callboard.adapters.csv.profile import Clues, Profiler, Unreadable
 from callboard.domain.dataset import DatasetState, Issue
 
 ROOT = Path(processes.__file__).parents[3]
@@ -216,7 +216,7 @@ def test_duckdb_reads_the_open_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "[st]*.csv"
     path.write_text("a\n1\n2\n")
     with path.open("rb") as file, Profiler(file.fileno(), 1, Limits()) as profiler:
-        assert profiler.measure([("1",)], quotes=False).rows == 2
+        assert profiler.measure([("1",)], Clues()).rows == 2
         for query in (f"SELECT * FROM read_csv('{secret}')", f"SELECT * FROM '{secret}'"):
             with pytest.raises(Exception, match="disabled by configuration"):
                 profiler._db.execute(query)
@@ -229,7 +229,7 @@ def test_what_duckdb_cannot_read_is_not_quoted(tmp_path: Path) -> None:
     path.write_text("a,b\n1\n")
     with path.open("rb") as file, Profiler(file.fileno(), 2, Limits()) as profiler:
         with pytest.raises(Unreadable) as caught:
-            profiler.measure([], quotes=False)
+            profiler.measure([], Clues())
         assert str(caught.value) == ""
 
 

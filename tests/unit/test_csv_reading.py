@@ -260,13 +260,13 @@ def test_these_are_no_formulas(tmp_path: Path, value: str) -> None:
 )
 def test_cells_that_speak_to_a_model_are_told_and_not_quoted(tmp_path: Path, value: str) -> None:
     found = read(tmp_path, f'id,v\n1,fine\n2,"{value}"\n')
-    assert ("prompt-injection", 3) in found.warnings
+    assert ("instruction-like-cell", 3) in found.warnings
     assert value not in json.dumps(found.raw)
 
 
 def test_ordinary_talk_of_rules_is_no_injection(tmp_path: Path) -> None:
     text = "id,v\n1,the instructions were clear\n2,ignore the noise\n3,you are now here\n"
-    assert "prompt-injection" not in read(tmp_path, text).codes
+    assert "instruction-like-cell" not in read(tmp_path, text).codes
 
 
 def test_no_issue_quotes_a_cell(tmp_path: Path) -> None:
@@ -280,6 +280,13 @@ def test_no_issue_quotes_a_cell(tmp_path: Path) -> None:
         f"a,b\n1,1\n2,{secret}\n3,3\n4,4\n",
         f"note {secret}\n\na,b\n1,2\n\nSource: {secret}\n",
         f"a,b\n1,2\nTotal,{secret}\n",
+        f"a,b\na,b\n1,{secret}\n",
+        f'a,b,c\n1,{secret}"x,y",z\n2,3,4\n',
+        f"a,b\n1,'{secret}'\n2,NA\n",
+        f"a,b\n1,{secret}\ufeff\n",
+        f"a,b,c\n1,2,3\nSource: {secret},,\n",
+        f"a^b\n1^{secret}\n",
+        f"a,b\n1, {secret}\n",
     ):
         found = read(tmp_path, text)
         assert found.verdict.issues

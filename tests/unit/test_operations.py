@@ -39,6 +39,9 @@ class Trail:
     async def of_operation(self, operation: str) -> Sequence[AuditRecord]:
         return [record for record in self.records if record.operation == operation]
 
+    async def replicas(self) -> frozenset[str]:
+        return frozenset({self.replica, *(record.replica for record in self.records)})
+
 
 @dataclass
 class Here:

@@ -12,7 +12,8 @@ GOOD = (
     "datasets/sales-2026.yaml",
     "datasets/2026.yaml",
     "approvals/local-0190f3a2-5c0e.yaml",
-    "checkpoints/replica-1.json",
+    "checkpoints/replica-1/0000/00/01.json",
+    "checkpoints/replica-1/12345/67/89.json",
     "README.md",
 )
 BAD = (
@@ -67,6 +68,11 @@ BAD = (
     "approvals/x.json",
     "approvals/-.yaml",
     "checkpoints/a.yaml",
+    "checkpoints/a.json",
+    "checkpoints/a/0000/1.json",
+    "checkpoints/a/0000/00/001.json",
+    "checkpoints/../0000/00/01.json",
+    "checkpoints/a/0000/00/01.json/x",
     "readme.md",
     "README.md\n",
     f"agents/growth/{'a' * 64}/agent.yaml",

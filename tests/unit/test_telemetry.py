@@ -25,6 +25,8 @@ CONTRACT = {
     "callboard_actions_total": {"action", "outcome"},
     "callboard_commit_batch_size": set(),
     "callboard_audit_backlog": set(),
+    "callboard_audit_checkpoint_age_seconds": {"place"},
+    "callboard_read_only": set(),
     "agent_task_success_total": {"agent_name", "namespace", "outcome"},
     "agent_task_latency_seconds": {"agent_name", "namespace"},
 }

@@ -71,7 +71,7 @@ def _web(bench: Bench, path: Path) -> Row:
         os.link(path, home / "datasets" / "rows.csv")
         (home / "datasets" / "rows.csv.meta.yaml").write_text("owner: growth\n")
         with up(home) as server:
-            idle, busy = asyncio.run(_turns(server, bench.runs(12, 5)))
+            idle, busy = asyncio.run(turns(server, bench.runs(12, 5)))
     ratios = [percentile(b, 0.99) / percentile(i, 0.99) for i, b in zip(idle, busy, strict=True)]
     quiet = median([percentile(each, 0.99) for each in idle])
     return at_most(
@@ -85,25 +85,30 @@ def _web(bench: Bench, path: Path) -> Row:
     )
 
 
-async def _turns(server: Server, rounds: int) -> tuple[list[list[float]], list[list[float]]]:
+async def turns(
+    server: Server, rounds: int, count: int = LATENCIES
+) -> tuple[list[list[float]], list[list[float]]]:
     """The latencies without and with a validation under way, by round."""
     ask = request("GET", "/api/v1/agents?limit=50", token=server.token("bob"))
     check = request("POST", "/api/v1/datasets/rows/validations", token=server.token("alice"))
     connection, other = await Connection.open(server.url), await Connection.open(server.url)
     found: tuple[list[list[float]], list[list[float]]] = ([], [])
     for _ in range(rounds):
-        found[0].append([await _latency(connection, ask) for _ in range(LATENCIES)])
+        found[0].append([await _latency(connection, ask) for _ in range(count)])
         validating = asyncio.create_task(other.send(check))
         await asyncio.sleep(0.3)  # the reading process has started
         during: list[float] = []
-        while not validating.done() and len(during) < LATENCIES:
+        while not validating.done() and len(during) < count:
             during.append(await _latency(connection, ask))
-        if len(during) < LATENCIES // 2:
+        if len(during) < count // 2:
             raise RuntimeError("the validation ended before anything was measured")
         found[1].append(during)
         answer = await validating
         if answer.status != 200:
             raise RuntimeError(f"no validation: {answer.status} {answer.body[:300]!r}")
+    connection.close()
+    other.close()
+    await asyncio.sleep(0.01)
     return found
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from callboard.adapters.csv.findings import Findings, shown
 from callboard.adapters.csv.kinds import typed
+from callboard.adapters.csv.suspicious import in_a_name
+from callboard.domain.redaction import credential
 
 MAX_NAME: Final = 120
 _UNWANTED: Final = re.compile(
@@ -26,7 +28,12 @@ def column_names(raw: Sequence[str], line: int, findings: Findings) -> tuple[str
     cleaned = [clean_name(each) for each in raw]
     reserved = {each.lower() for each in cleaned}
     for index, (before, name) in enumerate(zip(raw, cleaned, strict=True), start=1):
-        if not name:
+        if what := credential(before):
+            name = _free(f"column_{index}", taken | reserved)  # noqa: PLW2901
+            findings.error(
+                "looks-like-a-secret", f"The name of column {index} looks like {what}.", line
+            )
+        elif not name:
             name = _free(f"column_{index}", taken | reserved)  # noqa: PLW2901
             findings.warn(
                 "empty-column-name", f"Column {index} has no name; it is now {shown(name)}.", line
@@ -42,6 +49,13 @@ def column_names(raw: Sequence[str], line: int, findings: Findings) -> tuple[str
             findings.warn(
                 "unclean-column-name", f"The name of column {index} is now {shown(name)}.", line
             )
+        formula, instruction = in_a_name(before.strip())
+        if formula:
+            what = "begins like a spreadsheet formula"
+            findings.warn("formula-cell", f"The name of column {index} {what}.", line)
+        if instruction:
+            what = "reads like instructions to a language model"
+            findings.warn("instruction-like-cell", f"The name of column {index} {what}.", line)
         names.append(name)
         taken.add(name.lower())
     return tuple(names)

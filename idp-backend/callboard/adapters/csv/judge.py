@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from callboard.adapters.csv.findings import Findings, shown
-from callboard.adapters.csv.kinds import COMMA, DECIMAL, LOOSE_NUMBER, Type
-from callboard.adapters.csv.profile import Measured, Profiler, Table
+from callboard.adapters.csv.kinds import COMMA, DECIMAL, LOOSE_NUMBER, Kind, Type
+from callboard.adapters.csv.profile import (
+    Clues,
+    Measured,
+    Profiler,
+    Table,
+    is_missing,
+    other_quotes,
+)
 from callboard.adapters.csv.suspicious import is_formula, is_injection
 
 MIXED_FROM: Final = 0.5
@@ -32,8 +39,14 @@ def decimal_commas(table: Table) -> frozenset[int]:
 
 
 def column_type(column: Measured) -> Type:
-    """Numbers whose comma may be a thousands separator stay text."""
-    return "text" if column.kind is COMMA and not column.certain else column.type
+    """Numbers whose comma may be a thousands separator stay text, and so do codes like `12e45`."""
+    if column.kind is COMMA and not column.certain:
+        return "text"
+    return "text" if _codes(column) else column.type
+
+
+def _codes(column: Measured) -> bool:
+    return column.kind is DECIMAL and not column.seen.get("pointed")
 
 
 def columns(table: Table, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -52,12 +65,16 @@ def columns(table: Table, names: Sequence[str]) -> list[dict[str, Any]]:
 def judge(
     table: Table,
     names: Sequence[str],
+    clues: Clues,
     profiler: Profiler,
     lines: Callable[[Sequence[int]], dict[int, int]],
     findings: Findings,
 ) -> None:
     """Note what is worth a warning; `lines` gives the physical lines of rows."""
     located: list[_Located] = []
+    if table.repeated:
+        message = f"{table.repeated:,} rows are the header once more; they were taken for data."
+        located.append(_Located("repeated-header", message, clues.repeated()))
     commas = decimal_commas(table)
     for index, (name, column) in enumerate(zip(names, table.columns, strict=True)):
         _form(shown(name), column, findings, mixed_points=bool(commas))
@@ -70,21 +87,42 @@ def judge(
 
 def _form(name: str, column: Measured, findings: Findings, *, mixed_points: bool) -> None:
     """Warnings about a column as a whole."""
-    kind = column.kind
     if not column.filled:
         findings.warn("empty-column", f"Column {name} is empty in every row.")
-    elif kind is COMMA and column.certain:
+    elif column.kind is None:
+        _text_form(name, column, findings)
+    else:
+        _typed_form(name, column, column.kind, findings, mixed_points=mixed_points)
+
+
+def _typed_form(
+    name: str, column: Measured, kind: Kind, findings: Findings, *, mixed_points: bool
+) -> None:
+    if kind is COMMA and column.certain:
         findings.warn("decimal-comma", f"Column {name} has decimal commas; the copy has points.")
     elif kind is COMMA:
         findings.warn(
             "number-format",
-            f"The commas of column {name} may be decimal or thousands separators; it stays text.",
+            f"The separators of column {name} may be decimal or thousands ones; it stays text.",
+        )
+    elif _codes(column):
+        findings.warn(
+            "number-format", f"Column {name} holds digits with an e like codes do; it stays text."
         )
     elif kind is DECIMAL and mixed_points:
         findings.warn(
             "number-format", f"Column {name} has points where other columns have decimal commas."
         )
-    elif kind is not None and kind.shown:
+    elif kind is DECIMAL and column.seen.get("grouped") == column.filled:
+        findings.warn(
+            "number-format",
+            f"The points of column {name} may separate thousands; they were taken as decimal ones.",
+        )
+    elif 0 < column.seen.get("zoned", 0) < column.filled:
+        findings.warn(
+            "mixed-time-zones", f"Some moments of column {name} have a time zone, others none."
+        )
+    elif kind.shown:
         ways = {other.shown for other in column.kinds if other.type == kind.type}
         findings.warn("date-format", f"Column {name} writes its dates as {kind.shown}.")
         other = next((way for way in sorted(ways) if way[:2] == "MM"), None)
@@ -93,12 +131,17 @@ def _form(name: str, column: Measured, findings: Findings, *, mixed_points: bool
                 "ambiguous-date",
                 f"The dates of column {name} could as well be {other}; no value decides.",
             )
-    elif kind is None and column.loose == column.filled:
+
+
+def _text_form(name: str, column: Measured, findings: Findings) -> None:
+    if column.loose == column.filled:
         findings.warn(
             "number-format",
             f"Column {name} holds digits with leading zeros, separators or more than 18 places; "
             "it stays text.",
         )
+    if column.seen.get("blank") == column.filled:
+        findings.warn("leading-blanks", f"Every value of column {name} begins with a blank.")
 
 
 def _cells(c: str, name: str, column: Measured) -> list[_Located]:
@@ -117,10 +160,26 @@ def _cells(c: str, name: str, column: Measured) -> list[_Located]:
     if column.injections:
         found.append(
             _Located(
-                "prompt-injection",
+                "instruction-like-cell",
                 f"{column.injections:,} cells of column {name} read like instructions to a "
                 "language model.",
                 is_injection(c),
+            )
+        )
+    if count := column.seen.get("missing", 0):
+        found.append(
+            _Located(
+                "missing-marker",
+                f"{count:,} cells of column {name} say that a value is missing; they stay text.",
+                is_missing(c),
+            )
+        )
+    if count := column.seen.get("apostrophes", 0):
+        found.append(
+            _Located(
+                "other-quotes",
+                f"{count:,} cells of column {name} stand between single quotes, which were kept.",
+                other_quotes(c),
             )
         )
     shares = [(column.loose, "numbers", LOOSE_NUMBER)]

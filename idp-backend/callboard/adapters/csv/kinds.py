@@ -25,11 +25,27 @@ class Kind:
     """A further SQL condition over `{c}`."""
     quick: str = ""
     """A cheaper SQL condition over `{c}` that is never true of a value outside the pattern."""
+    usual: str = ""
+    """The values that `quick` holds for."""
+    length: int = 0
+    """Bytes of each such value, where they are the same for all."""
     shown: str = ""
 
     @cached_property
     def fits(self) -> re.Pattern[str]:
         return re.compile(self.pattern)
+
+    def quickly(self, values: list[str], column: str) -> str:
+        """A cheap condition that holds for these values and for none without the kind, or ""."""
+        if self is DECIMAL:
+            scales = {len(value.partition(".")[2]) for value in values if _POINT.fullmatch(value)}
+            if len(scales) != 1 or not all(map(_POINT.fullmatch, values)):
+                return ""
+            return f"TRY_CAST({column} AS DECIMAL(18, {scales.pop()}))::VARCHAR = {column}"
+        usual = self.usual and re.compile(self.usual)
+        if not usual or not all(map(usual.fullmatch, values)):
+            return ""
+        return self.quick.format(c=column).removeprefix(f"strlen({column}) = {self.length} AND ")
 
     def sql(self, column: str) -> str:
         """The predicate over one column's expression."""
@@ -45,6 +61,7 @@ class Kind:
 # would lose some as a float), blanks around it allowed.
 _INT = "(0|[1-9][0-9]{0,17})"
 _D, _M, _Y = "[0-9]{1,2}", "[0-9]{1,2}", "[0-9]{4}"
+_POINT = re.compile(r"-?(0|[1-9][0-9]{0,11})\.[0-9]{1,6}")
 _MONTH = "[A-Za-z]{3,9}"
 _TIME = "[ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2})?"
 
@@ -53,7 +70,8 @@ INTEGER: Final = Kind(
     "integer",
     "number",
     rf" *[+-]?{_INT} *",
-    quick="strlen({c}) <= 18 AND TRY_CAST({c} AS BIGINT)::VARCHAR = {c}",
+    quick="TRY_CAST({c} AS DECIMAL(18, 0))::VARCHAR = {c}",
+    usual="0|-?[1-9][0-9]{0,16}",
 )
 DECIMAL: Final = Kind(
     "decimal",
@@ -69,7 +87,10 @@ COMMA: Final = Kind(
     shown="1.234,5",
 )
 LOOSE_NUMBER: Final = Kind(
-    "loose-number", "text", "number", r" *[+-]?([0-9]+([.,][0-9]+)*|[.,][0-9]+)([eE][+-]?[0-9]+)? *"
+    "loose-number",
+    "text",
+    "number",
+    " *[+-]?([0-9]+([.,][0-9]+|[ \\x27\u00a0\u202f][0-9]{3})*|[.,][0-9]+)([eE][+-]?[0-9]+)? *",
 )
 """Anything that a person may take for a number: never a type, only a reason for a warning."""
 
@@ -78,12 +99,25 @@ COMMA_CERTAIN: Final = (
 )
 """A value in which the comma cannot be a thousands separator."""
 
+POINTED: Final = r".*(\.|[eE][+-]).*"
+"""A number that is no mere digits with an `e` among them: those may be codes (`12e45`)."""
+GROUPED: Final = r" *[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})? *"
+"""A number whose point may separate thousands."""
+ZONED: Final = r".*[ T].*(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)"
+"""A moment with its time zone."""
+MISSING: Final = (
+    *("NA", "N/A", "n/a", "na", "#N/A", "NULL", "Null", "null", "None", "none", "NaN", "nan"),
+    *("-", "--", "?", ".", "\\N", "nil", "missing", "unknown"),
+)
+"""What people write for nothing; it stays the text that it is."""
+
 _BOOLEAN = Kind(
     "boolean",
     "boolean",
     "logical",
     "(true|false|True|False|TRUE|FALSE)",
-    quick="{c} IN ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')",
+    quick="{c} = 'true' OR {c} = 'false'",
+    usual="true|false",
 )
 _ISO_TIMESTAMP = Kind(
     "timestamp",
@@ -92,8 +126,9 @@ _ISO_TIMESTAMP = Kind(
     rf"{_Y}-{_M}-{_D}([ T][0-9]{{1,2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,9}})?)?"
     r"( ?(Z|UTC|[+-][0-9]{2}(:?[0-9]{2})?))?)?",
     "TRY_CAST({c} AS TIMESTAMP) IS NOT NULL",
-    quick="strlen({c}) = 19 AND right({c}, 1) < 'A' AND contains({c}, '-') "
-    "AND TRY_CAST({c} AS TIMESTAMP) IS NOT NULL",
+    quick="strlen({c}) = 19 AND TRY_CAST({c} AS TIMESTAMP)::VARCHAR = {c}",
+    length=19,
+    usual=rf"{_Y}-[0-9]{{2}}-[0-9]{{2}} [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}",
 )
 
 
@@ -125,7 +160,9 @@ _ISO_DATE = Kind(
     "time",
     rf"{_Y}-[0-9]{{2}}-[0-9]{{2}}",
     "try_strptime({c}, '%Y-%m-%d') IS NOT NULL",
-    quick="strlen({c}) = 10 AND contains({c}, '-') AND TRY_CAST({c} AS DATE) IS NOT NULL",
+    quick="strlen({c}) = 10 AND TRY_CAST({c} AS DATE)::VARCHAR = {c}",
+    length=10,
+    usual=rf"{_Y}-[0-9]{{2}}-[0-9]{{2}}",
 )
 _LOOSE_ISO = _date(rf"{_Y}-{_M}-{_D}", "YYYY-M-D", "%Y-%m-%d")
 _OTHER_DATES = (

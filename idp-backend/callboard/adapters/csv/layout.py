@@ -20,6 +20,8 @@ SAMPLE_BYTES: Final = 256 * 1024
 SAMPLE_ROWS: Final = 1_000
 SAMPLE_CELLS: Final = 200_000
 MAX_PREAMBLE: Final = 50
+_SEPARATORS: Final = ("::", *"^~:¦§!*", *",;\t|", "\x01", "\x02", "\x1e", "\x1f")
+"""Characters that other people's files are separated by."""
 DELIMITERS: Final = (",", ";", "\t", "|")
 
 Row = tuple[int, list[str], bool]
@@ -50,6 +52,8 @@ class Layout:
     style: Style
     width: int
     names: tuple[str, ...]
+    raw: tuple[str, ...]
+    """The header as written, () without one."""
     header: bool
     clean: bool
     """Whether the header as written is the header as cleaned."""
@@ -64,7 +68,8 @@ class _Reading:
 
     style: Style
     rows: Sequence[Row]
-    faults: int
+    faults: Sequence[tuple[int, int, Fault]]
+    """How many rows went before, and the physical line."""
     width: int
     start: int
     """The index of the first row of the full width."""
@@ -84,6 +89,11 @@ def lay_out(sample: Sample, findings: Findings) -> Layout | None:
         _doubt(best, tables, findings)
     else:
         best = readings[0]
+    if best.width == 1 and _splits([row for _, row, _ in best.rows]):
+        findings.warn(
+            "ambiguous-delimiter",
+            "Every line would split evenly at another character; it was read as one column.",
+        )
     if not best.rows:
         findings.error("empty", "The file holds no values.")
         return None
@@ -113,11 +123,11 @@ def _styles(text: str) -> list[Style]:
 
 def _read(sample: Sample, style: Style) -> _Reading:
     rows: list[Row] = []
-    faults: list[int] = []
+    faults: list[tuple[int, int, Fault]] = []
     cells = 0
     for line, row, blank in sample.records(style):
         if isinstance(row, Fault):
-            faults.append(len(rows))
+            faults.append((len(rows), line, row))
         else:
             rows.append((line, row, blank))
             cells += len(row)
@@ -125,14 +135,14 @@ def _read(sample: Sample, style: Style) -> _Reading:
             break
     else:
         if not sample.whole and len(rows) + len(faults) > 1:
-            if faults and faults[-1] == len(rows):
+            if faults and faults[-1][0] == len(rows):
                 faults.pop()
             else:
                 rows.pop()
     widths = Counter(len(row) for _, row, _ in rows if len(row) > 1)
     if not widths:
         score = len(rows) / max(1, len(rows) + len(faults))
-        return _Reading(style, rows, len(faults), 1, 0, score, 1.0)
+        return _Reading(style, rows, faults, 1, 0, score, 1.0)
     first = next(len(row) for _, row, _ in rows if len(row) > 1)
     width = max(widths, key=lambda each: (widths[each], each == first, each))
     start = next(index for index, (_, row, _) in enumerate(rows) if len(row) == width)
@@ -141,7 +151,7 @@ def _read(sample: Sample, style: Style) -> _Reading:
     score = (even - 0.01 * min(start, MAX_PREAMBLE)) / max(1, len(table) + len(faults))
     if start > len(table) and not table[0][2] and not rows[0][1][0].startswith("#"):
         width, start, score = 1, 0, widths.total() / -max(1, len(rows))
-    return _Reading(style, rows, len(faults), width, start, score, _tidiness(style, table))
+    return _Reading(style, rows, faults, width, start, score, _tidiness(style, table))
 
 
 def _tidiness(style: Style, rows: Sequence[Row]) -> float:
@@ -167,6 +177,10 @@ def _doubt(best: _Reading, tables: Sequence[_Reading], findings: Findings) -> No
 
 def _lay_out(reading: _Reading, sample: Sample, findings: Findings) -> Layout | None:
     rows, start, width = list(reading.rows), reading.start, reading.width
+    for before, at, fault in reading.faults:
+        if before <= start:
+            findings.error(fault.code, fault.message, at)
+            return None
     if start > 0 and not _is_preamble(rows, start):
         fields = len(rows[0][1])
         findings.error(
@@ -175,6 +189,7 @@ def _lay_out(reading: _Reading, sample: Sample, findings: Findings) -> Layout | 
             rows[0][0],
         )
         return None
+    start = _past_remarks(rows, start, width)
     if start:
         findings.warn(
             "preamble", f"{rows[start][0] - 1} lines before the table were left out.", rows[0][0]
@@ -198,12 +213,41 @@ def _lay_out(reading: _Reading, sample: Sample, findings: Findings) -> Layout | 
         style=reading.style,
         width=width,
         names=names,
+        raw=tuple(rows[start][1]) if header else (),
         header=header,
         clean=header and tuple(rows[start][1]) == names,
         skip=line - 1,
         body=body,
         sample=tuple(tuple(row) for row in (table[1:] if header else table)),
     )
+
+
+def _past_remarks(rows: Sequence[Row], start: int, width: int) -> int:
+    """The index of the header where remarks padded to the full width stand before it."""
+    at = start
+    while at + 1 < len(rows) and at - start < MAX_PREAMBLE and _is_remark(rows[at][1], width):
+        at += 1
+    rest = [row for _, row, _ in rows[at:] if len(row) == width]
+    if at == start or rows[at][1] not in rest[:1]:
+        return start
+    told = rows[start][1][0].startswith("sep=") or (len(rest) > 1 and has_header(rest)[1])
+    return at if told and has_header(rest)[0] else start
+
+
+def _is_remark(row: Sequence[str], width: int) -> bool:
+    """Whether a row of the full width is a line of its own rather than a header."""
+    if row[0].startswith(("#", "sep=")):
+        return True
+    return width > 2 and sum(bool(cell.strip()) for cell in row) <= 1
+
+
+def _splits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether lines of one column, no dates or numbers, all hold as many of one separator."""
+    lines = [row[0].strip() for row in rows if row and row[0].strip()]
+    if len(lines) < 2 or all(typed(line) for line in lines[1:]):
+        return False
+    counts = [{len(line.split(each)) for line in lines} for each in (*_SEPARATORS, None)]
+    return any(len(count) == 1 and count != {1} for count in counts)
 
 
 def _is_preamble(rows: Sequence[Row], start: int) -> bool:

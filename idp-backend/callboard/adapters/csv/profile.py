@@ -5,12 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-import duckdb
+import _duckdb as duckdb
 
 from callboard.adapters.csv.kinds import (
     COMMA,
     COMMA_CERTAIN,
+    DECIMAL,
+    GROUPED,
     LOOSE_NUMBER,
+    MISSING,
+    POINTED,
+    ZONED,
     Kind,
     Type,
     candidates,
@@ -47,6 +52,8 @@ class Measured:
     """Values whose comma must be a decimal one (of kind decimal-comma)."""
     loose: int = 0
     """Values that a person would take for numbers, in a column of text."""
+    seen: dict[str, int] = field(default_factory=dict)
+    """What else was counted, by name."""
 
     @property
     def type(self) -> Type:
@@ -57,6 +64,32 @@ class Measured:
 class Table:
     rows: int
     columns: list[Measured]
+    repeated: int = 0
+    """Rows that are the header once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clues:
+    """What is known of the file, so that nothing is counted that is not there."""
+
+    quotes: bool = True
+    """Whether quote characters inside cells are to be counted."""
+    marks: bool = True
+    """Whether there may be a `<` or `[`."""
+    apostrophes: bool = True
+    grouped: bool = True
+    """Whether points may separate thousands: not where commas separate the cells."""
+    header: tuple[str, ...] = ()
+    """The header as written."""
+
+    def repeated(self) -> Sql:
+        """The predicate of a row that is the header once more, "" without a header to tell."""
+        tested = [
+            f"c{index} = '{name.replace(chr(39), chr(39) * 2)}'"
+            for index, name in enumerate(self.header[:8])
+            if name and "\0" not in name
+        ]
+        return " AND ".join(tested) if len(tested) > 1 else ""
 
 
 class Profiler:
@@ -96,39 +129,39 @@ class Profiler:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def measure(self, sample: Sequence[Sequence[str]], *, quotes: bool) -> Table:
-        """Read everything; count the quote characters inside cells if asked to."""
+    def measure(self, sample: Sequence[Sequence[str]], clues: Clues) -> Table:
+        """Read everything.
+
+        Only columns of text are searched for quotes: no other kind's pattern has one.
+        """
         table = Table(0, [Measured() for _ in range(self._width)])
         for start in range(0, self._width, BATCH):
-            self._batch(table, range(start, min(start + BATCH, self._width)), sample, quotes)
+            columns = range(start, min(start + BATCH, self._width))
+            plans = {index: _Plan(index, table.columns[index], sample, clues) for index in columns}
+            repeated = clues.repeated() if start == 0 else ""
+            self._batch(table, plans, f"count_if({repeated})" if repeated else "0")
         return table
 
-    def _batch(
-        self, table: Table, columns: range, sample: Sequence[Sequence[str]], quotes: bool
-    ) -> None:
-        plans = {index: _Plan(index, table.columns[index], sample) for index in columns}
+    def _batch(self, table: Table, plans: dict[int, "_Plan"], repeated: Sql) -> None:
         basic: list[tuple[int, str, Sql]] = []
-        for index in columns:
+        for index in plans:
             c = f"c{index}"
             basic += [
                 (index, "filled", f"count({c})"),
                 (index, "distinct", f"approx_count_distinct({c})"),
                 (index, "length", f"coalesce(sum(strlen({c})), 0)"),
             ]
-            if quotes:
-                held = f"strlen({c}) - strlen(replace({c}, '\"', ''))"
-                counted = f"coalesce(sum(CASE WHEN contains({c}, '\"') THEN {held} ELSE 0 END), 0)"
-                basic.append((index, "quotes", counted))
         first = True
         while True:
             asked = [ask for plan in plans.values() for ask in plan.ask()]
             if not first and not asked:
                 return
-            terms = [sql for _, _, sql in basic] if first else []
-            terms += [f"count_if({sql})" for _, _, sql in asked]
+            terms = [repeated, *(sql for _, _, sql in basic)] if first else []
+            terms += [sql if name == "quotes" else f"count_if({sql})" for _, name, sql in asked]
             rows, *values = self._one(terms)
             table.rows = rows
             if first:
+                table.repeated += int(values.pop(0) or 0)
                 for (index, name, _), value in zip(basic, values, strict=False):
                     setattr(table.columns[index], name, int(value))
                 values = values[len(basic) :]
@@ -178,15 +211,46 @@ class Profiler:
         return list(row or ())
 
 
+def other_quotes(column: str) -> Sql:
+    """The predicate of a cell between single quotes."""
+    return (
+        f"CASE WHEN {column} < 'A' AND left({column}, 1) = chr(39) "
+        f"THEN strlen({column}) > 1 AND right({column}, 1) = chr(39) ELSE false END"
+    )
+
+
+def is_missing(column: str) -> Sql:
+    """The predicate of a cell that says that there is no value."""
+    listed = ", ".join(f"'{each}'" for each in MISSING)
+    return f"trim({column}) IN ({listed})"
+
+
+def _held(column: str) -> Sql:
+    """The quote characters inside the cells of a column."""
+    held = f"strlen({column}) - strlen(replace({column}, '\"', ''))"
+    return f"coalesce(sum(CASE WHEN contains({column}, '\"') THEN {held} ELSE 0 END), 0)"
+
+
 class _Plan:
     """Which kinds of one column are still to be tested, the likeliest first."""
 
-    def __init__(self, index: int, measured: Measured, sample: Sequence[Sequence[str]]) -> None:
-        self._index, self._measured = index, measured
+    def __init__(
+        self,
+        index: int,
+        measured: Measured,
+        sample: Sequence[Sequence[str]],
+        clues: Clues,
+    ) -> None:
+        self._index, self._measured, self._clues = index, measured, clues
         values = [row[index] for row in sample if row[index]]
         self._left = list(candidates(values))
         self._blind = not values
         self._done = False
+        first = self._round()
+        self._quick = first[0].quickly(values, f"c{index}") if values and len(first) == 1 else ""
+        if first == [DECIMAL] and clues.grouped:
+            self._quick = ""
+        self._missing = any(value.strip() in MISSING for value in values)
         self._numbers = any(LOOSE_NUMBER.fits.fullmatch(value) for value in values)
         self._almost = _frequent(values) if values and not self._left else ()
 
@@ -202,24 +266,54 @@ class _Plan:
         if self._done:
             return
         c = f"c{self._index}"
+        if self._quick:
+            yield self._index, "quick", self._quick
+            return
         kinds = self._round()
         for kind in kinds:
             yield self._index, kind.name, kind.sql(c)
         if COMMA in kinds:
             yield self._index, "certain", f"regexp_full_match({c}, '{COMMA_CERTAIN}')"
+        if DECIMAL in kinds:
+            yield self._index, "pointed", f"regexp_full_match({c}, '{POINTED}')"
+            if self._clues.grouped:
+                yield self._index, "grouped", f"regexp_full_match({c}, '{GROUPED}')"
+        if any(kind.name == "timestamp" for kind in kinds):
+            yield self._index, "zoned", f"regexp_full_match({c}, '{ZONED}')"
         if not kinds:
-            yield self._index, "formulas", is_formula(c)
-            yield self._index, "injections", is_injection(c)
-            if self._numbers:
-                yield self._index, "loose", LOOSE_NUMBER.sql(c)
-            for kind in self._almost:
-                yield self._index, kind.name, kind.sql(c)
+            yield from self._ask_text(c)
+
+    def _ask_text(self, c: Sql) -> Iterator[tuple[int, str, Sql]]:
+        clues = self._clues
+        asked = [
+            (True, "formulas", is_formula(c)),
+            (True, "injections", is_injection(c, marks=clues.marks)),
+            (True, "blank", f"{c} < '!'"),
+            (clues.apostrophes, "apostrophes", other_quotes(c)),
+            (self._missing, "missing", is_missing(c)),
+            (clues.quotes, "quotes", _held(c)),
+            (self._numbers, "loose", LOOSE_NUMBER.sql(c)),
+        ]
+        yield from ((self._index, name, sql) for wanted, name, sql in asked if wanted)
+        for kind in self._almost:
+            yield self._index, kind.name, kind.sql(c)
 
     def take(self, answer: dict[str, int]) -> None:
         kinds, measured = self._round(), self._measured
+        counted = ("pointed", "grouped", "zoned", "blank", "apostrophes", "missing")
+        measured.seen |= {name: answer[name] for name in counted if name in answer}
+        if self._quick:
+            self._quick = ""
+            long = kinds[0].length
+            even = not long or measured.length == long * measured.filled
+            if even and answer["quick"] == measured.filled:
+                measured.kind, measured.kinds, self._done = kinds[0], tuple(kinds), True
+                measured.seen["pointed"] = measured.filled
+            return
         if not kinds:
             measured.formulas = answer.pop("formulas")
             measured.injections = answer.pop("injections")
+            measured.quotes = answer.pop("quotes", 0)
             measured.loose = answer.pop("loose", 0)
             measured.almost |= {k.name: (k, answer[k.name]) for k in self._almost}
             self._done = True

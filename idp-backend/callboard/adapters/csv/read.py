@@ -3,27 +3,44 @@
 import io
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from callboard.adapters.csv.account import accounted
 from callboard.adapters.csv.copy import Copy
-from callboard.adapters.csv.findings import Findings, Found
+from callboard.adapters.csv.findings import EARLY, Findings, Found
 from callboard.adapters.csv.judge import columns, decimal_commas, judge
 from callboard.adapters.csv.layout import SAMPLE_BYTES, Layout, Sample, lay_out, reread
-from callboard.adapters.csv.limits import Limits
-from callboard.adapters.csv.profile import Profiler, Table, Unreadable
-from callboard.adapters.csv.records import Fault, Style, codec, opened
+from callboard.adapters.csv.limits import MIB, Limits
+from callboard.adapters.csv.literal import literal_quotes
+from callboard.adapters.csv.profile import Clues, Profiler, Table, Unreadable
+from callboard.adapters.csv.records import (
+    STANDARD_QUOTE,
+    Fault,
+    Records,
+    Style,
+    codec,
+    lines_in,
+    lines_of,
+    opened,
+)
 from callboard.adapters.csv.rewrite import (
     Rewritten,
+    is_remark,
     is_total,
     last_row,
     rewrite,
     rows_of,
+    uneven,
     unknown_escape,
 )
-from callboard.adapters.csv.scan import Scan, scan
+from callboard.adapters.csv.scan import Scan, magic, marked, scan
 
 _TAIL: Final = 64 * 1024
+LARGE: Final = 256 * MIB
+PREVIEW_BYTES: Final = 8 * MIB
+"""So much of a large file is looked at before everything else."""
 Lines = Callable[[Sequence[int]], dict[int, int]]
 
 
@@ -36,7 +53,9 @@ class Reading:
         self._fd = fd
         self._limits = limits
         self._copy = copy
-        self._findings = Findings(limits.issues_per_code, tell)
+        self._tell = tell
+        self._told: set[tuple[str, int | None]] = set()
+        self._findings = Findings(limits.issues_per_code, self._once if tell else None)
         self._answer: dict[str, Any] = {}
 
     def verdict(self) -> dict[str, Any]:
@@ -60,6 +79,8 @@ class Reading:
         if size > limits.max_bytes:
             findings.error("too-many-bytes", f"The file is larger than {limits.max_bytes:,} bytes.")
             return
+        if self._tell and size > SAMPLE_BYTES:
+            self._preview(size)
         found = scan(opened(self._fd), size, limits.max_line_bytes, findings)
         self._answer["version"] = found.sha256
         if size <= found.bom:
@@ -81,6 +102,43 @@ class Reading:
         if not (plain and not layout.skip and self._as_it_is(found, layout, sample)):
             self._rewritten(found, layout, sample)
 
+    def _once(self, found: Found) -> None:
+        if self._tell and (found.code, found.line) not in self._told:
+            self._told.add((found.code, found.line))
+            self._tell(found)
+
+    def _preview(self, size: int) -> None:
+        """Tell of faults near the beginning at once: the passes over a large file take a while.
+
+        What is told is found again by them; a preview never decides.
+        """
+        noted = self._findings.trial(quiet=False)
+        raw = _exactly(opened(self._fd), PREVIEW_BYTES if size > LARGE else SAMPLE_BYTES)
+        encoding, bom = marked(raw[:SAMPLE_BYTES])
+        if not encoding or magic(raw[bom:SAMPLE_BYTES]):
+            return
+        text = raw[bom:].decode(encoding, "ignore")
+        newline = "\n" if "\n" in text else "\r"
+        text = text[: text.rfind(newline) + 1]
+        sample = Sample(text[:SAMPLE_BYTES], newline, False, self._limits.max_line_bytes)
+        layout = lay_out(sample, self._findings.trial())
+        if layout is None or layout.width == 1:
+            return
+        lines = islice(lines_in(text, newline), layout.body, None)
+        rows = Records(lines, layout.style, self._limits.max_line_bytes, before=layout.body)
+        pending: list[tuple[str, str, int]] = []
+        for line, row, _ in rows:
+            if len(pending) > EARLY:
+                return
+            if isinstance(row, Fault):
+                pending.append((row.code, row.message, line))
+            elif len(row) != layout.width:
+                pending.append(uneven(line, len(row), layout.width))
+            else:  # a record that the cut may have spoilt is followed by none
+                for fault in pending:
+                    noted.error(*fault)
+                pending.clear()
+
     def _sample(self, found: Scan) -> Sample:
         """A fixed length of the beginning, more of it only where records are very long."""
         file = opened(self._fd, found.bom)
@@ -98,16 +156,19 @@ class Reading:
         head = sample.lines(layout.body).encode()
         with Profiler(self._fd, layout.width, self._limits) as profiler:
             try:
-                table = profiler.measure(layout.sample, quotes=found.quotes > 0)
+                clues = self._clues(found, layout)
+                table = profiler.measure(layout.sample, clues)
                 single = accounted(found, head, layout.width, table, profiler.newlines)
                 if single is None or decimal_commas(table):
                     return False
                 noted = self._findings.trial()
                 lines = self._counted(layout) if single else self._searched(found, layout)
-                judge(table, layout.names, profiler, lines, noted)
+                judge(table, layout.names, clues, profiler, lines, noted)
             except Unreadable:
                 return False
         self._findings.take(noted)
+        if any(column.quotes for column in table.columns):
+            self._literal(found, layout)
         self._conclude(found, layout, table)
         tail = _exactly(opened(self._fd, max(0, found.size - _TAIL)), _TAIL)
         line = tail.rstrip(b"\r\n").rpartition(b"\n")[2].decode("utf-8", "ignore")
@@ -125,10 +186,14 @@ class Reading:
         if not result.rows:
             findings.error("no-rows", "The table has a header but no rows.", layout.skip + 1)
             return
-        if layout.style.escape == "\\" and (line := unknown_escape(self._fd, found)):
+        if layout.style.escape == "\\" and (
+            line := unknown_escape(self._fd, found, layout.style.quote)
+        ):
             findings.warn(
                 "unknown-escape", "A backslash stands before what needs none; it was dropped.", line
             )
+        if found.quotes or layout.style.quote != STANDARD_QUOTE:
+            self._literal(found, layout)
         table = self._profiled(found, layout, result)
         if table is None:
             return
@@ -175,10 +240,11 @@ class Reading:
             Profiler(file.fileno(), layout.width, self._limits) as profiler,
         ):
             try:
-                table = profiler.measure(layout.sample, quotes=False)
+                clues = replace(self._clues(found, layout), quotes=False)
+                table = profiler.measure(layout.sample, clues)
                 if table.rows == result.rows:
                     lines = self._searched(found, layout)
-                    judge(table, layout.names, profiler, lines, self._findings)
+                    judge(table, layout.names, clues, profiler, lines, self._findings)
                     return table
             except Unreadable:
                 pass
@@ -205,7 +271,29 @@ class Reading:
             },
         }
 
+    def _clues(self, found: Scan, layout: Layout) -> Clues:
+        return Clues(
+            quotes=found.quotes > 0,
+            marks=found.marks,
+            apostrophes=found.apostrophes and layout.style.quote == STANDARD_QUOTE,
+            grouped=layout.style.delimiter != ",",
+            header=layout.raw,
+        )
+
+    def _literal(self, found: Scan, layout: Layout) -> None:
+        """Tell of quotes that are characters although they may have been meant as quotes."""
+        limit = self._limits.issues_per_code + 1
+        with lines_of(self._fd, found.encoding, found.bom, found.newline) as lines:
+            body = islice(lines, layout.skip, None)
+            at = literal_quotes(body, layout.style, limit, layout.skip)
+        for line in at:
+            self._findings.warn(
+                "literal-quote", "A quote stands inside an unquoted value; it was kept.", line
+            )
+
     def _total(self, line: int, row: tuple[str, ...]) -> None:
+        if is_remark(row):
+            self._findings.warn("footer-row", "The last row looks like a remark.", line)
         if is_total(row):
             self._findings.warn(
                 "totals-row", "The last row looks like a total of the others.", line

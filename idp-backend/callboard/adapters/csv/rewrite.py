@@ -20,11 +20,13 @@ _REMARK: Final = re.compile(
     re.IGNORECASE,
 )
 _TOTAL: Final = re.compile(
-    r"\s*((grand|sub|over-?all)?[ -]?totals?|sum|summe|gesamt(summe)?|insgesamt)\s*:?\s*",
+    r"\s*((grand|sub|over-?all)?[ -]?totals?|sum|summe|gesamt(summe)?|insgesamt|averages?|means?"
+    r"|medians?|counts?|durchschnitt|mittelwert|anzahl)\s*:?\s*",
     re.IGNORECASE,
 )
 _PAIR: Final = re.compile(r"\\\\")
 _UNKNOWN: Final = re.compile(r"\\[^\\\"',;\t|\r\n]")
+_APOSTROPHE: Final = re.compile(r"\\'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,14 @@ def rewrite(
     return Rewritten(rows, (last[0], tuple(last[1])) if last else None)
 
 
-def unknown_escape(fd: int, scan: Scan) -> int | None:
+def unknown_escape(fd: int, scan: Scan, quote: str) -> int | None:
     """The first line in which a backslash stands before what needs no escape."""
     lines = lines_of(fd, scan.encoding, scan.bom, scan.newline)
     for number, line in enumerate(lines, start=1):
-        if "\\" in line and _UNKNOWN.search(_PAIR.sub("", line)):
+        if "\\" not in line:
+            continue
+        single = _PAIR.sub("", line)
+        if _UNKNOWN.search(single) or (quote != "'" and _APOSTROPHE.search(single)):
             return number
     return None
 
@@ -102,6 +107,12 @@ def is_total(row: tuple[str, ...]) -> bool:
     """Whether a last row sums up the others, by the word that it begins with."""
     first = next((cell for cell in row if cell.strip()), "")
     return len(row) > 1 and _TOTAL.fullmatch(first) is not None
+
+
+def is_remark(row: tuple[str, ...]) -> bool:
+    """Whether a last row holds nothing but a remark, padded to the full width."""
+    filled = [cell for cell in row if cell.strip()]
+    return len(row) > 1 and len(filled) == 1 and _REMARK.match(filled[0]) is not None
 
 
 def last_row(line: str, layout: Layout, limit: int) -> tuple[str, ...]:
@@ -116,10 +127,15 @@ def _with_point(cell: str) -> str:
     return cell.strip().replace(".", "").replace(",", ".")
 
 
+def uneven(line: int, fields: int, width: int) -> tuple[str, str, int]:
+    """The error about a row of another width."""
+    code = "too-few-fields" if fields < width else "too-many-fields"
+    return code, f"The row has {fields} fields, the header {width}.", line
+
+
 def _uneven(short: list[Row], width: int, findings: Findings) -> None:
     for line, row, _ in short:
-        code = "too-few-fields" if len(row) < width else "too-many-fields"
-        findings.error(code, f"The row has {len(row)} fields, the header {width}.", line)
+        findings.error(*uneven(line, len(row), width))
     short.clear()
 
 

@@ -40,7 +40,12 @@ _MAGIC: Final = (
     (re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8[79]a"), "an image"),
     (re.compile(rb"\x7fELF|MZ[\x00-\x08\x80-\xff]"), "a program"),
     (re.compile(rb"\s*<(!doctype|html|\?xml)[\s>]", re.IGNORECASE), "HTML or XML"),
-    (re.compile(rb'\s*(\{\s*"[^"\n]{0,200}"\s*:|\[\s*[{\[])'), "JSON"),
+    (re.compile(rb"\s*<(table|div|body|svg)[\s>]", re.IGNORECASE), "HTML or XML"),
+    (re.compile(rb"\{\\rtf"), "RTF"),
+    (re.compile(rb"version https://git-lfs"), "a Git LFS pointer"),
+    (re.compile(rb"\x04\x22\x4d\x18"), "LZ4"),
+    (re.compile(rb"\0asm"), "a program"),
+    (re.compile(rb'\s*(\{\s*"[^"\n]{0,200}"\s*:|\[\s*[{\["\d-])'), "JSON"),
 )
 _TAR: Final = (257, b"ustar")
 _HIGH: Final = bytes(range(0x80, 0x100))
@@ -65,6 +70,9 @@ class Scan:
     ends_with_newline: bool
     escape: int | None
     """The line of the first backslash before a quote or another backslash."""
+    marks: bool
+    """Whether there is a `<` or a `[`."""
+    apostrophes: bool
 
     @property
     def plain(self) -> bool:
@@ -92,18 +100,24 @@ class _Text:
 
     def __init__(self, limit: int) -> None:
         self.lf = self.cr = self.crlf = self.quotes = 0
-        self.last = b""
+        self.last = self._tail = b""
         self.limit = limit
         self._run = {b"\n": 0, b"\r": 0}
         self.long: dict[bytes, int] = {}
         self.nul: tuple[int, int] | None = None
         self.escape: tuple[int, int] | None = None
+        self.marks = self.apostrophes = False
+        self.mark: tuple[int, int] | None = None
 
     def feed(self, chunk: bytes) -> None:
         if self.nul is None and (at := chunk.find(0)) >= 0:
             self.nul = (self.lf + chunk.count(b"\n", 0, at), self.cr + chunk.count(b"\r", 0, at))
         if self.escape is None and (before := self._until_escape(chunk)) is not None:
             self.escape = (self.lf + before.count(b"\n"), self.cr + before.count(b"\r"))
+        if self.mark is None and not chunk.isascii():
+            self._find_mark(chunk)
+        self.apostrophes = self.apostrophes or chunk.find(b"'") >= 0
+        self.marks = self.marks or chunk.find(b"<") >= 0 or chunk.find(b"[") >= 0
         lf, cr = _count(chunk, b"\n"), _count(chunk, b"\r")
         self._measure(b"\n", chunk, lf, self.lf)
         self._measure(b"\r", chunk, cr, self.cr)
@@ -115,6 +129,17 @@ class _Text:
         self.cr += cr
         self.quotes += _count(chunk, b'"')
         self.last = chunk[-1:]
+        self._tail = (self._tail + chunk[-2:])[-2:]
+
+    def _find_mark(self, chunk: bytes) -> None:
+        """The first byte order mark after the beginning, also across pieces."""
+        at = (self._tail + chunk).find(codecs.BOM_UTF8)
+        if at >= 0:
+            until = max(0, at - len(self._tail))
+            self.mark = (
+                self.lf + chunk.count(b"\n", 0, until),
+                self.cr + chunk.count(b"\r", 0, until),
+            )
 
     def _until_escape(self, chunk: bytes) -> bytes | None:
         """What goes before a backslash that stands before a quote or another backslash."""
@@ -167,8 +192,8 @@ class _Decoding:
 def scan(file: RawIOBase, size: int, max_line_bytes: int, findings: Findings) -> Scan:
     """Read the file once, whatever it holds: its checksum is wanted in any case."""
     head = file.read(64 * 1024) or b""
-    encoding, bom = _marked(head)
-    if kind := _magic(head[bom:]):
+    encoding, bom = marked(head)
+    if kind := magic(head[bom:]):
         findings.error("not-csv", f"The content is {kind}, not text.")
     elif not encoding:
         findings.error("unknown-encoding", "UTF-32 is not read; save the file as UTF-8.")
@@ -181,7 +206,7 @@ def scan(file: RawIOBase, size: int, max_line_bytes: int, findings: Findings) ->
         digest.update(chunk)
         done += len(chunk)
         if is_text:
-            body = chunk[bom:] if done == len(chunk) else chunk
+            body = chunk[max(0, bom - done + len(chunk)) :]
             counted = decoding.feed(body, text, final=done >= size)
             for start in range(0, len(counted), step):
                 text.feed(counted[start : start + step])
@@ -196,6 +221,8 @@ def scan(file: RawIOBase, size: int, max_line_bytes: int, findings: Findings) ->
         quotes=text.quotes,
         ends_with_newline=text.last in (b"\n", b"\r"),
         escape=None,
+        marks=text.marks,
+        apostrophes=text.apostrophes,
     )
     return _judged(file, result, text, decoding.broken, findings) if is_text else result
 
@@ -229,16 +256,24 @@ def _judged(
             findings.warn(
                 "assumed-encoding", f"The text is not UTF-8; it was read as {legacy}.", line
             )
+    if text.mark is not None:
+        findings.warn(
+            "byte-order-mark",
+            "A byte order mark stands inside the text, as where files were joined; it was kept.",
+            text.mark[column] + 1,
+        )
     if text.escape is not None:
         result = replace(result, escape=text.escape[column] + 1)
     return result
 
 
-def _marked(head: bytes) -> tuple[str, int]:
+def marked(head: bytes) -> tuple[str, int]:
     """The encoding by its byte order mark or, for UTF-16 without one, by where its zeros lie."""
     for mark, encoding in _BOMS:
         if head.startswith(mark):
             return encoding, len(mark)
+    if head[1:4] == b"\0\0\0" != head[4:7] or (head[:3] == b"\0\0\0" == head[4:7]):
+        return "", 0  # UTF-32
     even, odd = head[0::2].count(0), head[1::2].count(0)
     half = len(head) // 2
     if half and odd > 0.4 * half and even < 0.02 * half + 1:
@@ -248,7 +283,7 @@ def _marked(head: bytes) -> tuple[str, int]:
     return "utf-8", 0
 
 
-def _magic(head: bytes) -> str | None:
+def magic(head: bytes) -> str | None:
     for pattern, kind in _MAGIC:
         if pattern.match(head):
             return kind

@@ -3,9 +3,10 @@
 They are reported and left as they are: changing data to disarm it would be a silent fault.
 """
 
+import re
 from typing import Final
 
-FORMULA_SIGNS: Final = "('=', '+', '-', '@')"
+FORMULA_SIGNS: Final = "('=', '+', '-', '@', chr(9), chr(13))"
 _NO_FORMULA: Final = r"[+-]?[0-9][0-9.,]*( [0-9.,]+)*( ?%)?|[-+@=.]+|- .*"
 """A number however written, a placeholder, an item of a list."""
 
@@ -21,16 +22,18 @@ INJECTION: Final = "|".join(
         r"\b(reveal|print|show|repeat|leak) (me )?(your|the) (system |initial |hidden )*prompt\b",
         r"\b(new|updated|real) (system )?instructions?:",
         r"\bdo not (tell|inform|warn|alert) the user\b",
-        r"<\|?(im_start|im_end|system|assistant|endoftext|start_header_id)\|?>|</?system>|\[/?INST\]|<<SYS>>",
-        r"^\s*(system|assistant|developer)( prompt)?\s*:",
+        r"<\|?(im_start|im_end|system|assistant|endoftext|start_header_id)\|?>",
+        r"</?system>|\[/?INST\]|<<SYS>>",
+        r"(^|\n|#)\s*(system|assistant|developer)( prompt)?\s*:",
+        r"\b(act|behave|respond) as (a|an|the) (unrestricted|unfiltered|jailbroken|admin)",
         r"\b(call|use|invoke|run) the [a-z_]+ (tool|function) (to|with|and)\b",
     )
-)
+).replace(" ", r"\s+")
 """A short list, matched without regard to letter case; it finds the careless, not the clever."""
 
 
-SHORTEST: Final = 12
-"""Bytes below which a cell says nothing to a model."""
+SHORTEST: Final = 16
+"""Bytes below which a cell has no room for an instruction, unless it holds a mark of a dialogue."""
 
 
 def is_formula(column: str) -> str:
@@ -41,9 +44,18 @@ def is_formula(column: str) -> str:
     )
 
 
-def is_injection(column: str) -> str:
-    """The SQL predicate of a cell that speaks to a language model."""
-    return (
-        f"CASE WHEN strlen({column}) >= {SHORTEST} "
-        f"THEN regexp_matches({column}, '{INJECTION}', 'i') ELSE false END"
-    )
+def is_injection(column: str, *, marks: bool = True) -> str:
+    """The SQL predicate of a cell that speaks to a language model.
+
+    Without `marks` there is no `<` or `[` in the file.
+    """
+    long = f"strlen({column}) >= {SHORTEST}"
+    if marks:
+        long = f"{long} OR contains({column}, '<') OR contains({column}, '[')"
+    return f"CASE WHEN {long} THEN regexp_matches({column}, '{INJECTION}', 'i') ELSE false END"
+
+
+def in_a_name(name: str) -> tuple[bool, bool]:
+    """Whether a column's name is a formula, whether it speaks to a language model."""
+    formula = name[:1] in "=+-@\t\r" and not re.fullmatch(_NO_FORMULA, name)
+    return bool(name) and formula, re.search(INJECTION, name, re.IGNORECASE) is not None

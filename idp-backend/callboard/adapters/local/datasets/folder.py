@@ -64,8 +64,9 @@ class FolderDatasets:
         readers: int = 1,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / PRIVATE).mkdir(exist_ok=True)
-        cache.mkdir(parents=True, exist_ok=True)
+        # Cell values lie in both: nobody else's, whatever the folder around them allows.
+        (folder / PRIVATE).mkdir(mode=0o700, exist_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder.resolve()
         self._clock = clock
         self._max_upload = max_upload_bytes or limits.max_bytes
@@ -116,7 +117,9 @@ class FolderDatasets:
         try:
             await upload.receive(content)
             async with self._one_upload[name]:
-                await to_its_end(self._store, name, upload, given, may_replace)
+                replaced = await to_its_end(self._store, name, upload, given, may_replace)
+            if replaced:
+                self._readings.stop(replaced)
         except OSError as error:
             reason = error.strerror or "unknown reason"
             raise Unavailable(f"The dataset cannot be stored: {reason}", retry_after=30) from error
@@ -220,8 +223,8 @@ class FolderDatasets:
         upload: Upload,
         given: Mapping[str, object],
         may_replace: Callable[[Dataset | None], None] | None,
-    ) -> None:
-        """Move an upload into its place, the older version into its own."""
+    ) -> Path | None:
+        """Move an upload into its place, the older version into its own; where it replaced one."""
         with locked(self._folder / PRIVATE / _LOCK):  # another process may serve the folder too
             entry = next((each for each in listed(self._folder) if each.name == name), None)
             seen = self._look_at(entry) if entry else None
@@ -235,20 +238,23 @@ class FolderDatasets:
             describe_first = not entry or given.get("sensitivity") is Sensitivity.RESTRICTED
             if describe_first:
                 self._describe(path, given)
-            self._replace(name, target, upload, seen)
+            replaced = self._replace(name, target, upload, seen)
             if not describe_first:
                 self._describe(path, given)
+        return target if replaced else None
 
-    def _replace(self, name: str, target: Path, upload: Upload, seen: _Seen | None) -> None:
+    def _replace(self, name: str, target: Path, upload: Upload, seen: _Seen | None) -> bool:
         if seen is None:
             upload.move(target)
-            return
+            return False
         verdict = seen.verdict
         present = verdict.version if verdict and verdict.version else checksum(target)
         if present != upload.version:
             kept = self._versions.keep(name, present, target)
             upload.move(target)
             self._versions.replaced(name, kept, self._clock())
+            return True
+        return False
 
     def _describe(self, path: Path, given: Mapping[str, object]) -> None:
         if given:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from callboard.domain.dataset import Issue
+from callboard.domain.redaction import credential
 
 SUFFIXES: Final = frozenset({".csv", ".tsv"})
 PRIVATE: Final = ".callboard"
@@ -72,13 +73,14 @@ def _entry(root: Path, found: os.DirEntry[str]) -> Entry | None:
         return None
     if found.is_dir(follow_symlinks=False):
         return None
-    name = label(path.stem)
+    name = None if credential(found.name) else label(path.stem)
     sidecar = path.with_name(f"{path.name}.meta.yaml")
     if name is None or len(path.as_uri()) > _MAX_URI:
         digest = hashlib.sha256(os.fsencode(found.name)).hexdigest()
         trouble = Issue(
             code="bad-name",
-            message="The file's name does not make a DNS label of up to 63 letters, digits and -.",
+            message="The file's name does not make a DNS label of up to 63 letters, digits and -, "
+            "or looks like a credential.",
         )
         return Entry(f"unnamed-{digest[:12]}", root, sidecar, Stamp(0, 0, 0), trouble)
     target, trouble_there = _target(root, path)

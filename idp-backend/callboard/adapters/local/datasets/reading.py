@@ -40,6 +40,7 @@ class Readings:
         self._known: dict[Path, tuple[Stamp, Verdict, float]] = {}
         self._queued: dict[Path, asyncio.Task[Verdict]] = {}
         self._early: dict[Path, list[Issue]] = {}
+        self._stops: dict[Path, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
         self._running: set[asyncio.Task[Verdict]] = set()
         self._closed = False
 
@@ -96,6 +97,17 @@ class Readings:
         """Drop what is known of files that are no more."""
         for path in set(self._known) - set(paths):
             del self._known[path]
+        for path in set(self._stops) - set(paths):
+            self.stop(path)
+
+    def stop(self, path: Path) -> None:
+        """End the reading of what is there no more; who waits for a verdict gets that of the new.
+
+        From any thread. A caller that goes away stops nothing.
+        """
+        if found := self._stops.get(path):
+            loop, event = found
+            loop.call_soon_threadsafe(event.set)
 
     async def close(self) -> None:
         """End every reading process."""
@@ -121,19 +133,39 @@ class Readings:
     async def _settle(self, entry: Entry, *, anew: bool) -> Verdict:
         """Read until the file was the same from before the reading to after it."""
         stamp = await to_its_end(self._stamp, entry.path)
-        for _ in range(_TRIES):
+        tries = 0
+        while tries < _TRIES:
+            tries += 1
             if (young := stamp.modified / 1e9 + _CLOCK_TICK - time.time()) > 0:
                 await asyncio.sleep(min(young, _CLOCK_TICK))
             verdict = None if anew else await to_its_end(self._same_content, entry, stamp)
-            verdict = verdict or await self._process(entry)
+            if verdict is None:
+                verdict = await self._unless_stopped(entry)
+            if verdict is None:  # for newer content, which is no fault of the file
+                tries -= 1
             after = await to_its_end(self._stamp, entry.path)
-            if after == stamp and self._about(verdict, stamp):
+            if verdict and after == stamp and self._about(verdict, stamp):
                 await to_its_end(self._keep, entry, stamp, verdict)
                 return verdict
             stamp = after
         verdict = failed("changing", "The file changes while it is read.", transient=True)
         self._known[entry.path] = (stamp, verdict, time.monotonic())
         return verdict
+
+    async def _unless_stopped(self, entry: Entry) -> Verdict | None:
+        """The verdict, or None once the reading was stopped and its process has gone."""
+        stopped = asyncio.Event()
+        self._stops[entry.path] = (asyncio.get_running_loop(), stopped)
+        reading = asyncio.create_task(self._process(entry))
+        waiting = asyncio.create_task(stopped.wait())
+        try:
+            await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
+            return await reading if reading.done() else None
+        finally:
+            del self._stops[entry.path]
+            for task in (reading, waiting):
+                task.cancel()
+            await asyncio.gather(reading, waiting, return_exceptions=True)
 
     async def _process(self, entry: Entry) -> Verdict:
         early = self._early[entry.path] = []

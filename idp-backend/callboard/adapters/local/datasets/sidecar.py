@@ -13,6 +13,7 @@ from callboard.adapters.local.datasets.durable import replace_file
 from callboard.adapters.local.datasets.listing import Stamp
 from callboard.domain.dataset import Issue, Sensitivity
 from callboard.domain.names import TeamName
+from callboard.domain.redaction import credential
 from callboard.domain.values import Text, Value
 
 _MAX_BYTES: Final = 16 * 1024
@@ -83,7 +84,9 @@ def read_sidecar(path: Path) -> tuple[Sidecar, Issue | None]:
         raw = file.read(_MAX_BYTES)
     try:
         said = yaml.load(raw.decode(), _Strict)  # noqa: S506 (a SafeLoader)
-        return Sidecar.model_validate(said if said is not None else {}), None
+        sidecar = Sidecar.model_validate(said if said is not None else {})
+        what = credential(sidecar.description)
+        return (BROKEN, _issue(f"holds what looks like {what}")) if what else (sidecar, None)
     except ValidationError as error:
         fields = sorted({".".join(map(str, each["loc"])) or "content" for each in error.errors()})
         known = [field for field in fields if field in Sidecar.model_fields]
