@@ -7,7 +7,7 @@ import pytest
 from test_guards import Gate, queued
 
 from callboard.pipeline.documents import read_agent
-from callboard.usecases import decide
+from callboard.usecases import made
 from callboard.usecases.changes import AgentChange
 from callboard.usecases.committer import MAX_OPERATIONS, Committer
 from callboard.usecases.index import Index
@@ -42,13 +42,13 @@ async def test_an_accepted_create_is_rendered_once(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered: list[str] = []
-    render = decide.render
+    render = made.render
 
     def counting(agent: Any, *others: Any) -> Any:
         rendered.append(agent.name)
         return render(agent, *others)
 
-    monkeypatch.setattr(decide, "render", counting)
+    monkeypatch.setattr(made, "render", counting)
     assert (await stage.create()).json()["state"] == "Committed"
     assert rendered == ["sales-bot"]
 

@@ -14,9 +14,10 @@ from callboard.domain.site import Site
 from callboard.pipeline.documents import read_dataset
 from callboard.ports.datasets import Datasets
 from callboard.ports.git import Draft, GitRepository, Snapshot
-from callboard.usecases.decide import Decision, Known, Made, asks, decide
+from callboard.usecases.decide import Decision, Known, asks, decide
 from callboard.usecases.entries import summary
 from callboard.usecases.index import AGENTS, DATASETS, View, found_in, load_agent
+from callboard.usecases.made import Made
 from callboard.usecases.memory import Landed, Memory
 from callboard.usecases.plans import plan_hash
 from callboard.usecases.request import Request

@@ -34,13 +34,12 @@ from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.names import TeamName
 from callboard.domain.plan import PolicyResult
 from callboard.domain.site import Site
-from callboard.pipeline import render
 from callboard.pipeline.templates import TEMPLATES
-from callboard.policy import guardrails
 from callboard.policy.approvals import approval_rule, baseline
 from callboard.policy.authorise import authorise, missing
 from callboard.policy.visibility import visible
 from callboard.usecases.index import Found, Recorded
+from callboard.usecases.made import Made, make
 from callboard.usecases.request import CREATE, UPDATE, Request
 from callboard.usecases.world import World
 
@@ -54,15 +53,6 @@ _PRECEDENCE: Final[tuple[type[CallboardError], ...]] = (
 )
 _NAMED: Final = 10
 """Fields that a refusal names in its sentence; its findings name more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What is rendered from an agent, and what policy says of it: of the agent and site alone."""
-
-    agent: Agent
-    files: dict[str, bytes]
-    policy: tuple[PolicyResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +70,7 @@ class Known:
     earlier: Agent | None = None
     versions: tuple[DatasetProfile, ...] = ()
     destroyed_at: datetime | None = None
-    made: "Made | None" = None
+    made: Made | None = None
 
 
 @dataclass(slots=True)
@@ -388,7 +378,7 @@ def _render(decision: Decision, known: Known) -> None:
     after = decision.after
     assert after is not None
     try:
-        made = decision.made = _made(after, known)
+        made = decision.made = make(after, known.site, known.made)
     except Invalid as error:
         decision.violations.append(error)
         return
@@ -401,11 +391,3 @@ def _render(decision: Decision, known: Known) -> None:
                 *(Finding("", r.message or r.rule, code="policy") for r in broken),
             )
         )
-
-
-def _made(agent: Agent, known: Known) -> Made:
-    if known.made is not None and known.made.agent == agent:
-        return known.made
-    rendered = render(agent, agent.spec.dataset_profile, known.site)
-    policy = guardrails.check(rendered.manifests, agent, known.site)
-    return Made(agent, rendered.files(), policy)
