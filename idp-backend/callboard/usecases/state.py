@@ -41,7 +41,9 @@ class State:
         return await self._shared()
 
     async def _look(self) -> View:
-        return await self.take_in(await self._git.snapshot())
+        async with self._lock:
+            snapshot = await self._git.snapshot()
+            return await self._taken(snapshot.revision, snapshot, ())
 
     async def take_in(self, snapshot: Snapshot, *, written: Sequence[Found] = ()) -> View:
         """Refresh index and memory to the newest state known, at least this snapshot.
@@ -51,19 +53,21 @@ class State:
         What was seen may already be gone again: then somebody rewrote the branch in between.
         """
         async with self._lock:
-            seen = snapshot.revision
-            snapshot = await self._git.snapshot(snapshot.branch)
-            here = {snapshot.revision, self._last_head}
-            known = len(here) == 1 and self._index.has_view and seen in here
-            if known and self.read_only is None and self._held.issuperset(self._others()):
-                return self._index.refresh(snapshot)
-            snapshot = await self._watch(seen, snapshot)
-            view = await to_thread.run_sync(self._index.refresh, snapshot, written)
-            await self.memory.refresh(snapshot)
-            if self.read_only is None and snapshot.revision != self._last_head:
-                self._last_head = snapshot.revision
-                await to_thread.run_sync(self._note, snapshot.revision)
-            return view
+            newest = await self._git.snapshot(snapshot.branch)
+            return await self._taken(snapshot.revision, newest, written)
+
+    async def _taken(self, seen: str, snapshot: Snapshot, written: Sequence[Found]) -> View:
+        here = {snapshot.revision, self._last_head}
+        known = len(here) == 1 and self._index.has_view and seen in here
+        if known and self.read_only is None and self._held.issuperset(self._others()):
+            return self._index.refresh(snapshot)
+        snapshot = await self._watch(seen, snapshot)
+        view = await to_thread.run_sync(self._index.refresh, snapshot, written)
+        await self.memory.refresh(snapshot)
+        if self.read_only is None and snapshot.revision != self._last_head:
+            self._last_head = snapshot.revision
+            await to_thread.run_sync(self._note, snapshot.revision)
+        return view
 
     def _note(self, revision: str) -> None:
         """Keep the head for the next start; a full disk must not stop what needs no space."""
