@@ -116,6 +116,21 @@ async def test_cancelling_ends_the_process_within_a_second(
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_the_process_is_reaped_however_often_the_reading_is_cancelled(
+    big: Path, tmp_path: Path, started: list[dict[str, Any]]
+) -> None:
+    reading = asyncio.create_task(read_dataset(big, Limits(), copies=tmp_path, stem="big"))
+    while not started:
+        await asyncio.sleep(0.01)
+    while not reading.done():
+        reading.cancel()
+        await asyncio.sleep(0)
+    # Not a zombie either: `alive` finds those, too.
+    assert not alive(started[0]["pid"])
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
 async def test_a_reading_that_takes_too_long_is_ended_and_said_so(
     big: Path, tmp_path: Path, started: list[dict[str, Any]]
 ) -> None:

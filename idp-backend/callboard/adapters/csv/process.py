@@ -65,7 +65,7 @@ async def read_dataset(
             "timed-out", f"Reading took longer than {limits.seconds:g} seconds.", transient=False
         )
     finally:
-        await asyncio.shield(_end(process, draft))
+        await _to_its_end(asyncio.create_task(_end(process, draft)))
 
 
 async def _answer(
@@ -91,6 +91,19 @@ async def _answer(
     if status in (-signal.SIGKILL, -signal.SIGXCPU):
         return failed("reader-killed", "The reader was stopped: it took too much.", transient=True)
     return failed("reader-failed", "The reader ended without a verdict.", transient=True)
+
+
+async def _to_its_end(task: asyncio.Task[None]) -> None:
+    """Wait however often the caller is cancelled: a killed process has to be reaped, too."""
+    again: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as cancelled:
+            again = cancelled
+    if again is not None:
+        raise again
+    task.result()
 
 
 async def _end(process: asyncio.subprocess.Process, draft: Path) -> None:
