@@ -223,8 +223,11 @@ class Target:
 
     def log(self) -> str:
         with (self.home / LOG).open("rb") as file:
-            file.seek(self._log)
-            return file.read().rpartition(b"\n")[0].decode()  # whole lines
+            file.seek(max(0, self._log - 1))
+            new = file.read()
+            if self._log:  # the rest of a line that was being written when the test began
+                new = new.partition(b"\n")[2]
+            return new.rpartition(b"\n")[0].decode()  # whole lines
 
     def git(self, *arguments: str) -> str:
         return self.stage.git(*arguments)
