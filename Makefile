@@ -14,7 +14,8 @@ demo: $(VENV)/.runtime  ## the main job from nothing, narrated; make demo CSV=pa
 	@$(RUN)/callboard demo $(if $(CSV),--csv "$(CSV)")
 
 test: $(VENV)/.dev  ## the whole embedded suite
-	@$(RUN)/pytest -n $(JOBS) --dist loadgroup
+	@$(RUN)/pytest -n $(JOBS) --dist loadgroup -m "not alone"
+	@$(RUN)/pytest -m alone
 
 check: $(VENV)/.dev  ## lint, types, import layers, generated files
 	@$(RUN)/ruff check .

@@ -1,5 +1,6 @@
 """A process without file descriptors, and small or read-only file systems that are real."""
 
+import gc
 import os
 import resource
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 @contextmanager
 def starved(spare: int) -> Iterator[None]:
     """Only so many more files can be opened by this process."""
+    gc.collect()  # what earlier tests left open must not become free in between
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(open_files("self"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, highest + 16), hard))

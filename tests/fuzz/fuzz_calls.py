@@ -201,7 +201,7 @@ class Caller:
         key = headers.get("Idempotency-Key")
         accepted = response.status_code == 202 and isinstance(body, dict)
         # What was refused at its commit is no answer to remember: it is decided anew.
-        accepted = accepted and body.get("state") not in {"Failed", "Denied", "Cancelled"}
+        accepted = accepted and body.get("state") not in {"Failed", "Denied"}
         if not key or not accepted or label.endswith("/cancel") or not self.memory.chance(0.5):
             return None
         again = self._request(label, arguments, headers)

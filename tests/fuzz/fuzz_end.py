@@ -104,7 +104,7 @@ def _renders_again(home: Path, folder: str, site: Any) -> Iterator[str]:
 
 
 def memory(samples: Sequence[tuple[float, int]]) -> Iterator[str]:
-    """Bounded, and not growing for as long as it runs: what is kept fills up in the first half."""
+    """Bounded, and not growing for as long as it runs."""
     sizes = [size for _, size in samples]
     if not sizes:
         return
@@ -112,7 +112,7 @@ def memory(samples: Sequence[tuple[float, int]]) -> Iterator[str]:
         yield f"the server needed {max(sizes) >> 20} MiB"
     quarter = len(sizes) // 4
     if quarter > 20:
-        before, after = max(sizes[2 * quarter : 3 * quarter]), max(sizes[-quarter:])
+        before, after = max(sizes[quarter : 2 * quarter]), max(sizes[-quarter:])
         if after > before * GROWTH:
             yield f"the server grew from {before >> 20} to {after >> 20} MiB"
 

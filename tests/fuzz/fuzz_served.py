@@ -107,6 +107,6 @@ class Served:
             except OSError:
                 return
             for line in status.splitlines():
-                if line.startswith("RssAnon:"):  # mapped packs are the page cache's
+                if line.startswith("VmRSS:"):
                     size = int(line.split()[1]) * 1024
                     self.samples.append((time.monotonic() - self._began, size))

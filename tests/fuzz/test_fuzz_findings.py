@@ -165,5 +165,5 @@ def test_a_refusal_without_a_record_and_an_acceptance_without_an_intent_are_foun
 def test_memory_that_grows_or_is_too_much_is_found() -> None:
     mib = 1024**2
     assert not list(fuzz_end.memory([(2.0 * i, 120 * mib) for i in range(200)]))
-    assert list(fuzz_end.memory([(2.0 * i, (20 + i) * mib) for i in range(200)]))
+    assert list(fuzz_end.memory([(2.0 * i, (100 + i) * mib) for i in range(200)]))
     assert list(fuzz_end.memory([(0.0, 500 * mib)]))
