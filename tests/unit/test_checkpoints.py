@@ -236,7 +236,7 @@ async def test_one_of_several_replicas_signs_for_all(
         await write(journal)
         await write(other)
         await asyncio.gather(journal.heads(), other.heads())
-        seconds[0] += 0.31
+        seconds[0] += 0.34
         await first.round()
         await second.round()
     assert len(shelf.lines["local"]) == 4
