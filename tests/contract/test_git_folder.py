@@ -457,3 +457,22 @@ def test_upkeep_sweeps_what_killed_pushes_left_long_ago(bare: Path) -> None:
         os.utime(old, (1, 1))
     Upkeep(bare).run()
     assert [path.exists() for path in (*left, *files)] == [False, True, False, True]
+
+
+async def test_a_written_folder_shares_its_rows_with_the_one_before(
+    repository: Repository,
+) -> None:
+    draft = repository.draft(await repository.fetch())
+    for number in range(50):
+        draft.write(f"agents/growth/bot-{number}/agent.yaml", b"name: bot\n")
+    draft.commit(Message("Write", "Alice", "alice@example.com", NOON))
+    before = (await repository.publish(draft)).folder("agents/growth")
+    draft = repository.draft(await repository.fetch())
+    draft.write("agents/growth/bot-50/agent.yaml", b"name: bot\n")
+    draft.commit(Message("Write", "Alice", "alice@example.com", NOON))
+    after = (await repository.publish(draft)).folder("agents/growth")
+    assert before is not None
+    assert after is not None
+    assert len(after) == 51
+    assert {*map(id, before._rows)} < {*map(id, after._rows)}
+    assert after._raw is None, "its body is not kept besides"

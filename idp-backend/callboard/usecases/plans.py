@@ -95,16 +95,25 @@ def plan_of(decision: Decision, tree: Tree, principal: Principal) -> Plan:
 
 
 class Plans:
-    """The plans that are still fresh, for `GET /plans/{hash}`; bounded, on this replica only."""
+    """The plans that are still fresh, for `GET /plans/{hash}`; bounded, on this replica only.
 
-    def __init__(self, now: Clock, limit: int = 500) -> None:
-        self._now, self._limit = now, limit
+    `most`: characters of their diffs in all, of which the newest plans stay; a new agent's has
+    some 150,000.
+    """
+
+    def __init__(self, now: Clock, limit: int = 500, most: int = 24_000_000) -> None:
+        self._now, self._limit, self._most = now, limit, most
         self._plans: OrderedDict[str, tuple[str, Plan]] = OrderedDict()
+        self._size = 0
 
     def keep(self, plan: Plan, principal: Principal) -> None:
+        if (before := self._plans.pop(plan.hash, None)) is not None:
+            self._size -= _size(before[1])
         self._plans[plan.hash] = (principal.subject, plan)
-        while len(self._plans) > self._limit:
-            self._plans.popitem(last=False)
+        self._size += _size(plan)
+        while len(self._plans) > self._limit or (self._size > self._most and len(self._plans) > 1):
+            _, (_, gone) = self._plans.popitem(last=False)
+            self._size -= _size(gone)
 
     def get(self, hash_: str, principal: Principal) -> Plan | None:
         """The caller's own fresh plan, or None."""
@@ -116,6 +125,10 @@ class Plans:
     def recent(self) -> list[Plan]:
         """Newest first."""
         return [plan for _subject, plan in reversed(self._plans.values())]
+
+
+def _size(plan: Plan) -> int:
+    return sum(len(change.diff) for change in plan.changes)
 
 
 def _touched(

@@ -5,7 +5,7 @@ overlays from its folder up to the root, so forgetting it means keeping the old 
 commit has to write is what its root does not share with the one before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from callboard.adapters.git.message import encode_commit
@@ -64,6 +64,10 @@ class TreeDraft(TreeReader):
     @property
     def pack(self) -> Pack:
         return self._pack
+
+    def folders(self) -> Iterator[Folder]:
+        """Those of the last commit that differ from the base."""
+        return _all(self._committed)
 
     def folder(self, path: str) -> Folder | None:
         overlay, names = self._root, path.split("/") if path else []
@@ -212,6 +216,12 @@ def _without(into: Overlay, name: str) -> Overlay:
         {key: overlay for key, overlay in into.below.items() if key != name},
         {key: body for key, body in into.fresh.items() if key != name},
     )
+
+
+def _all(overlay: Overlay) -> Iterator[Folder]:
+    yield overlay.folder
+    for below in overlay.below.values():
+        yield from _all(below)
 
 
 def _blob_id(folder: Folder, name: str) -> str:

@@ -93,6 +93,12 @@ class Folder:
             self._id = object_id("tree", self.raw)
         return self._id
 
+    def shed(self) -> "Folder":
+        """The same without its body, to be kept for long."""
+        folder = Folder(self._keys, self._rows)
+        folder._id = self.id
+        return folder
+
     def get(self, name: str) -> Node | None:
         wanted = _encoded(name)
         if not wanted:

@@ -207,6 +207,8 @@ class Repository:
             draft.pack.parts(),
             lambda: self._reached("packed") if base.branch == MAIN else None,
         )
+        for folder in draft.folders():
+            self._store.learn(folder)
         self._upkeep.after_write()
         try:
             return self._tree(base.branch, draft.head)
