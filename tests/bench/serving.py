@@ -100,6 +100,8 @@ def up(home: Path, *, baselines: bool = False, recorded: bool = True) -> Iterato
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 def _wait_until_recorded(server: Server) -> None:

@@ -252,7 +252,5 @@ def test_people_notice_little_of_a_reading(tmp_path: Path) -> None:
     (tmp_path / "datasets" / "rows.csv.meta.yaml").write_text("owner: growth\n")
     with up(tmp_path) as server:
         idle, busy = asyncio.run(turns(server, 2, 60))
-    if server.process.stdout:
-        server.process.stdout.close()
     ratios = [percentile(b, 0.9) / percentile(i, 0.9) for i, b in zip(idle, busy, strict=True)]
     assert min(ratios) < 3
