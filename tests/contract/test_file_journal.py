@@ -1,17 +1,22 @@
 """What the journal in a folder promises beyond the port: its files, starts, crashes and groups."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
+from loguru import logger
 
 from callboard.adapters.local.journal import verify_folder
+from callboard.adapters.local.journal.worker import Job
 from callboard.domain.chain import rfc3339, seal, verify
 from callboard.domain.errors import JournalUnavailable
 from callboard.ports.journal import AuditQuery
@@ -139,6 +144,120 @@ async def test_writers_that_came_at_different_times_end_up_in_one_group(tmp_path
     go_on.set()
     await asyncio.gather(early, late)
     assert files.calls["sync"] - before <= 11 + 2  # not 20: two groups that take turns
+    await journal.close()
+
+
+async def test_what_comes_while_the_thread_wakes_goes_into_the_same_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = FlakyFiles()
+    journal = opened(tmp_path, files=files)
+    before, jobs, put = files.calls["sync"], list[Job](), journal._worker.put
+    monkeypatch.setattr(journal._worker, "put", jobs.append)
+    tasks = [asyncio.create_task(journal.append(intent(f"op-{n}"))) for n in range(50)]
+    await asyncio.sleep(0)
+    monkeypatch.undo()
+    put(*jobs)
+    records = await asyncio.gather(*tasks)
+    assert files.calls["sync"] - before == 1
+    assert len({record.ts for record in records}) == 1
+    await journal.close()
+
+
+async def test_a_group_that_fails_as_nobody_expects_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened(tmp_path)
+    monkeypatch.setattr(journal._writer, "_now", lambda: 1 // 0)
+    answers = await asyncio.gather(
+        *(journal.append(intent(f"op-{n}")) for n in range(3)), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [RuntimeError] * 3
+    with pytest.raises(ZeroDivisionError):
+        await journal._worker.call(lambda: 1 // 0)
+    monkeypatch.undo()
+    journal._worker.put(lambda: print(1 // 0))  # logged
+    assert (await journal.append(intent())).seq == 1
+    await journal.close()
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()} & {"journal-local", "pushes-local"}
+
+
+async def wait_until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not reached():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_threads_of_a_journal_end_with_it(tmp_path: Path) -> None:
+    done: list[None] = []
+    for forgotten in (False, True):
+        journal = opened(tmp_path / str(forgotten))
+        assert not threads()
+        await journal.append(intent())
+        await journal.note_commits({"op-1": "a" * 40})
+        assert len(threads()) == 2
+        if forgotten:
+            del journal
+            gc.collect()
+            await wait_until(lambda: not threads())
+        else:
+            journal._worker.put(lambda: done.append(time.sleep(0.1)))
+            await journal.close()
+            assert done
+            assert not threads()
+
+
+def test_a_record_whose_event_loop_is_gone_is_written_and_answers_nobody(tmp_path: Path) -> None:
+    files = FlakyFiles()
+    journal = opened(tmp_path, files=files)
+    running, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        running.set()
+        go_on.wait(10)
+
+    async def give_up() -> None:
+        asyncio.create_task(journal.append(intent())).add_done_callback(lambda _: None)
+        await asyncio.to_thread(running.wait, 10)
+
+    files.before_sync = hold
+    told: list[str] = []
+    sink = logger.add(told.append)
+    asyncio.run(give_up())
+    files.before_sync = lambda: None
+    go_on.set()
+    journal._worker.close()
+    logger.remove(sink)
+    assert not told
+    assert [record["operation"] for record in records_in(first_file(tmp_path))] == ["op-1"]
+
+
+async def test_who_gives_up_before_its_group_begins_writes_nothing_later_it_does(
+    tmp_path: Path,
+) -> None:
+    files = FlakyFiles()
+    journal = opened(tmp_path, files=files)
+    running, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        running.set()
+        go_on.wait(10)
+
+    files.before_sync = hold
+    early = asyncio.create_task(journal.append(intent("early")))
+    await asyncio.to_thread(running.wait, 10)
+    late = [asyncio.create_task(journal.append(intent(name))) for name in ("late", "stays")]
+    await asyncio.sleep(0)
+    early.cancel()
+    late[0].cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await late[1]).seq == 2
+    found = (await journal.find(AuditQuery())).records
+    assert [record.operation for record in found] == ["stays", "early"]
     await journal.close()
 
 
@@ -311,6 +430,40 @@ async def test_a_record_that_was_tampered_with_is_not_cut_off(tmp_path: Path) ->
         ("local.000001.jsonl", 1),
         ("local.000001.jsonl", 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seq", 1.5),
+        ("seq", True),
+        ("seq", 2**32),
+        ("id", []),
+        ("settles", {}),
+        ("operation", []),
+        ("ts", "2026-11-21T12:00:00X000001garbageZ"),
+        ("ts", "2026-11-21T12:00:00.0000017"),
+        ("ts", "2026-11-21T12:00:00.000001+05:00"),
+    ],
+)
+async def test_a_line_that_is_no_record_leaves_the_others_where_they_are(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    journal = opened(tmp_path)
+    for number in range(3):
+        await journal.append(outcome(f"op-{number}"))
+    await journal.close()
+    records = records_in(first_file(tmp_path))
+    records[1] |= {field: value, "phase": "outcome"}
+    first_file(tmp_path).write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+    journal = opened(tmp_path)
+    assert len(journal._index.own) == 2
+    last = await journal.append(intent("op-3"))
+    found = (await journal.find(AuditQuery())).records
+    assert [record.operation for record in found] == ["op-3", "op-2", "op-0"]
+    assert last == found[0]
+    assert [r.operation for r in await journal.of_operation("op-2")] == ["op-2"]
+    await journal.close()
 
 
 async def test_open_intents_and_their_commits_survive_a_restart(tmp_path: Path) -> None:

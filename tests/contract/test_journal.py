@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,28 @@ async def test_what_was_appended_is_found_at_once(journal: Journal) -> None:
     assert list(await journal.of_operation("op-1")) == [record]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"reason": "lunch", "after": {"z": [1, None, True], "a": {"c": "d", "b": {}}}},
+        {"reason": "größer", "before": {"ratio": 1.0, "small": -0.0, "n": 2**70}},
+        {"reason": "token=hunter2", "request_id": "two\nlines", "after": {"apiKey": "hunter2"}},
+        {"after": {"many": list(range(300)), "long": "x" * 9_000}},
+    ],
+)
+async def test_what_is_answered_is_what_is_read_back(
+    journal: Journal, fields: dict[str, Any]
+) -> None:
+    for entry in (intent(**fields), outcome(**fields)):
+        record = await journal.append(entry)
+        (read, *_) = (await journal.find(AuditQuery(limit=1))).records
+        assert read == record
+        assert repr(read) == repr(record)
+        assert read.model_dump_json() == record.model_dump_json()
+        assert read.model_fields_set == record.model_fields_set
+
+
 async def test_the_records_of_an_operation_come_oldest_first(journal: Journal) -> None:
     for operation in ("op-1", "op-2"):
         await journal.append(intent(operation))
@@ -92,6 +115,8 @@ async def test_an_outcome_does_not_settle_a_later_intent_of_its_operation(
     await journal.append(outcome("op-1", "awaiting-approval"))
     again = await journal.append(intent("op-1"))
     assert [found.record for found in await journal.open_intents()] == [again]
+    await journal.append(outcome("op-1"))
+    assert await journal.open_intents() == []
 
 
 async def test_intents_without_an_operation_and_refusals_are_not_open(journal: Journal) -> None:

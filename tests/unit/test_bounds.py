@@ -8,13 +8,20 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callboard.domain.audit import Actor, AuditRecord, Entry, Outcome
-from callboard.domain.bounds import MAX_IDENTIFIER, MAX_RECORD, MAX_TEXT, MIN_RECORD, bounded
+from callboard.domain.bounds import (
+    MAX_IDENTIFIER,
+    MAX_RECORD,
+    MAX_TEXT,
+    MIN_RECORD,
+    _redacted,
+    bounded,
+)
 from callboard.domain.chain import GENESIS, seal
-from callboard.domain.redaction import MASK
+from callboard.domain.redaction import MASK, NEEDLES, redact
 from journals import ALICE, agent, intent, outcome
 
 HOSTILE = [
@@ -226,6 +233,27 @@ def test_no_credential_gets_into_a_record() -> None:
 )
 def test_a_credential_in_one_field_alone_is_masked(values: dict[str, Any]) -> None:
     assert b"hunter2" not in line_of(outcome(**values))
+
+
+CREDENTIALS = st.sampled_from(
+    [
+        "token=hunter2",
+        "to\u212aen=hunter2",
+        "pa\u017f\u017fword: hunter2",
+        "://u:p@h",
+        "größe",
+        "\ud83d",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(CREDENTIALS | st.text(max_size=9) | st.sampled_from(NEEDLES), max_size=4))
+def test_texts_that_are_not_looked_at_closely_are_those_without_a_credential(
+    parts: list[str],
+) -> None:
+    for text in ("".join(parts), " ".join(parts).upper()):
+        assert _redacted(text) == redact(text)
 
 
 def test_a_credential_beyond_a_cut_or_across_it_is_not_kept() -> None:

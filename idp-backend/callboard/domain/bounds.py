@@ -72,7 +72,7 @@ def cut(text: str, most: int) -> str:
     What does not fit is replaced by a marker that tells how long the text was.
     """
     # Twice the bound is enough to look at; a credential across that end is masked up to it.
-    kept = printable(redact(text[: 2 * most]))
+    kept = printable(_redacted(text[: 2 * most]))
     if len(text) <= 2 * most and _json_size(kept) <= most:
         return kept
     marker = f"…[cut, {len(text)} characters]"
@@ -84,6 +84,13 @@ def cut(text: str, most: int) -> str:
         else:
             high = middle - 1
     return kept[:low] + marker
+
+
+def _redacted(text: str) -> str:
+    """`redact` for the few texts that need it; beyond ASCII, letters have more than two cases."""
+    if text.isascii() and not may_hold_secret(text.encode()):
+        return text
+    return redact(text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -32,14 +32,14 @@ _VENDORS: Final = (
     # Not `sk-customer-insights`: a model's key ends in one long word that has digits.
     r"|sk-(?:[a-z0-9]{2,8}-){0,3}(?=[A-Za-z0-9_]*[0-9])[A-Za-z0-9_]{16,}[\w-]*"
 )
-_NEEDLES: Final = (
+NEEDLES: Final = (
     "pass", "pwd", "secret", "token", "credential", "key", "eyj", "bearer", "basic", "cookie",
     "authorization", "signature", "sig=", "://", "gh", "glpat-", "gldt-", "glrt-", "gloas-",
     "xox", "ya29.", "akia", "asia", "aiza", "gocspx-", "hf_", "npm_", "pypi-", "k_live_",
     "k_test_", "hvs.", "glsa_", "dop_v1_", "sg.", "dapi", "sk-",
 )  # fmt: skip
 """One of these, in lower case, is part of everything that a shape below matches."""
-_NEEDLE: Final = re.compile("|".join(map(re.escape, _NEEDLES)).encode())
+_NEEDLE: Final = re.compile("|".join(map(re.escape, NEEDLES)).encode())
 
 _VALUE: Final = r"""(?:\\*"[^"]*"?|'[^']*'?|[^\s"'&;,}\])]+)"""
 _UNMASKED: Final = r"(?!\[redacted)"

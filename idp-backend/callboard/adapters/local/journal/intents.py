@@ -45,21 +45,35 @@ class OpenIntents:
                 found.add(settles)
             return found
 
+    def close(self, settles: str | None, operation: str | None) -> bool:
+        """Settle that, and say whether the intent that it names was open."""
+        with self._lock:
+            named = settles is not None and settles in self._open
+            if operation is not None:
+                for intent in self._of_operation.pop(operation, ()):
+                    del self._open[intent]
+            if settles is not None and settles in self._open:
+                self._drop(settles)
+            return named
+
     def settle(self, intents: set[str]) -> None:
         if not intents:
             return
         with self._lock:
             for intent in intents & self._open.keys():
-                _, operation = self._open.pop(intent)
-                if operation is None:
-                    continue
-                rest = self._of_operation[operation]
-                rest.remove(intent)
-                if not rest:
-                    del self._of_operation[operation]
+                self._drop(intent)
 
     def forget_unnamed(self) -> None:
         """Drop those without an operation: after a restart nobody can tell what became of them."""
         with self._lock:
             for intent in [i for i, (_, operation) in self._open.items() if operation is None]:
                 del self._open[intent]
+
+    def _drop(self, intent: str) -> None:
+        _, operation = self._open.pop(intent)
+        if operation is None:
+            return
+        rest = self._of_operation[operation]
+        rest.remove(intent)
+        if not rest:
+            del self._of_operation[operation]

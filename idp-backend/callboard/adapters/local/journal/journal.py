@@ -1,8 +1,6 @@
 """The audit journal in a folder: one chained file per replica and start, synced in groups."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +24,7 @@ from callboard.adapters.local.journal.opening import (
 )
 from callboard.adapters.local.journal.others import OtherHeads
 from callboard.adapters.local.journal.pushes import Pushes, read_commits
+from callboard.adapters.local.journal.worker import Worker
 from callboard.adapters.local.journal.writer import Waiting, Writer, repaired
 from callboard.domain.audit import AuditRecord, Entry
 from callboard.domain.chain import Head
@@ -72,10 +71,12 @@ class FileJournal:
         self._anchor = anchor
         self._others = OtherHeads(folder, index.own.replica)
         self._closed = False
-        self._thread = ThreadPoolExecutor(1, f"journal-{index.own.replica}")
-        self._pushes_thread = ThreadPoolExecutor(1, f"pushes-{index.own.replica}")
-        self._records: Batcher[Waiting, AuditRecord] = Batcher(writer.write, self._thread)
-        self._notes: Batcher[Mapping[str, str], None] = Batcher(pushes.note, self._pushes_thread)
+        self._worker = Worker(f"journal-{index.own.replica}")
+        self._pushes_worker = Worker(f"pushes-{index.own.replica}")
+        self._records: Batcher[Waiting, AuditRecord] = Batcher(
+            writer.write, self._worker, self._anchor_if_due
+        )
+        self._notes: Batcher[Mapping[str, str], None] = Batcher(pushes.note, self._pushes_worker)
 
     @classmethod
     def open(
@@ -143,19 +144,15 @@ class FileJournal:
     async def heads(self) -> Heads:
         """Durable heads of every replica in the folder; brings the own anchor up to them."""
         self._check_open()
-        own = await asyncio.get_running_loop().run_in_executor(self._thread, self._own_heads)
+        own = await self._worker.call(self._own_heads)
         return {**await self._look(OtherHeads.read, self._others), self.replica: own}
 
     async def append(self, entry: Entry, *, urgent: bool = False) -> AuditRecord:
         waiting = Waiting(entry, urgent)
         self._check_open()
-        if waiting.is_ordinary and self._records.waiting >= _MOST_WAITING:
+        if self._records.waiting >= _MOST_WAITING and waiting.is_ordinary:
             raise JournalUnavailable("Too many records wait to be written", retry_after=1)
-        record = await self._records.submit(waiting)
-        if self._anchor.is_due(record.seq) and not self._closed:
-            self._anchor.defer(record.seq)
-            self._thread.submit(self._write_anchor)
-        return record
+        return await self._records.submit(waiting)
 
     async def note_commits(self, commits: Mapping[str, str]) -> None:
         self._check_open()
@@ -197,7 +194,7 @@ class FileJournal:
 
     async def ping(self) -> None:
         self._check_open()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.ping)
+        await self._worker.call(self._writer.ping)
 
     async def close(self) -> None:
         """Write what waits, then the anchor; give back reserved space and the lock."""
@@ -228,14 +225,18 @@ class FileJournal:
         except OSError as error:
             logger.warning("the audit journal's anchor could not be written: {}", error)
 
+    def _anchor_if_due(self) -> None:
+        if self._anchor.is_due(self.head.seq):
+            self._write_anchor()
+
     def _own_heads(self) -> Mapping[int, Head]:
         if not self._anchor.covers(self._writer.head):
             self._write_anchor()
         return {**self._anchor.heads, self.epoch: self.head}
 
     def _close(self) -> None:
-        self._thread.shutdown()
-        self._pushes_thread.shutdown()
+        self._worker.close()
+        self._pushes_worker.close()
         self._write_anchor()
         self._pushes.close()
         self._writer.close()

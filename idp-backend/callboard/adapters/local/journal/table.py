@@ -6,12 +6,13 @@ another thread never sees half of one.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from callboard.adapters.local.journal.intents import OpenIntents
+from callboard.domain.audit import AuditRecord, Phase
 from callboard.domain.chain import GENESIS, Head
 from callboard.ports.journal import AuditQuery
 
@@ -22,6 +23,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NONE: Final = -1
 _MAX_SEQ: Final = 2**32
+_WIDTH: Final = len("2026-11-21T12:00:00.000000Z")
 
 
 def microseconds(at: datetime) -> int:
@@ -76,43 +78,99 @@ class Table:
 
     def add(self, epoch: int, offset: int, length: int, record: Mapping[str, Any]) -> None:
         """Raise `KeyError`, `TypeError` or `ValueError`, and add nothing, for what is no record."""
-        seq, ts, head = record["seq"], record["ts"], record["hash"]
-        at = self._microseconds(ts)
-        actor, target, operation = record["actor"], record["target"], record.get("operation")
-        number = self._numbers
-        sub, username = number[actor["sub"]], number[actor["username"]]
-        action, outcome = number[record["action"]], number[record["outcome"]]
-        agent = number[target["name"]] if target["kind"] == "agent" else _NONE
-        owner = number[target.get("owner")]
-        intent, phase = record["id"], record["phase"]
-        if not 0 < seq < _MAX_SEQ:
+        seq, ts, intent = record["seq"], record["ts"], record["id"]
+        actor, target, settles = record["actor"], record["target"], record.get("settles")
+        if type(seq) is not int or not 0 < seq < _MAX_SEQ:
             raise ValueError("seq is out of range")
-        row, key = self._count, hash(operation)
+        if len(ts) != _WIDTH or ts[-1] != "Z":
+            raise ValueError("ts is spelled in another way")
+        if type(intent) is not str or not (settles is None or type(settles) is str):
+            raise TypeError("an id is no text")
+        self._row(
+            (epoch, seq, record["hash"], ts),
+            self._microseconds(ts),
+            offset,
+            length,
+            actor["sub"],
+            actor["username"],
+            record["action"],
+            record["outcome"],
+            target["name"] if target["kind"] == "agent" else None,
+            target.get("owner"),
+            record.get("operation"),
+            intent if record["phase"] == "intent" else None,
+            settles,
+        )
+
+    def extend(
+        self, ts: str, offset: int, lines: Sequence[bytes], records: Sequence[AuditRecord]
+    ) -> None:
+        """The same of records that were just written, all at the same time, from `offset` on."""
+        at = self._microseconds(ts)
+        for line, record in zip(lines, records, strict=True):
+            length, actor, target = len(line), record.actor, record.target
+            self._row(
+                (record.epoch, record.seq, record.hash, ts),
+                at,
+                offset,
+                length,
+                actor.sub,
+                actor.username,
+                record.action,
+                str.__str__(record.outcome),
+                target.name if target.kind == "agent" else None,
+                target.owner,
+                record.operation,
+                record.id if record.phase is Phase.INTENT else None,
+                record.settles,
+            )
+            offset += length
+
+    def _row(
+        self,
+        head: tuple[int, int, str, str],
+        at: int,
+        offset: int,
+        length: int,
+        sub: str,
+        username: str,
+        action: str,
+        outcome: str,
+        agent: str | None,
+        owner: str | None,
+        operation: str | None,
+        intent: str | None,
+        settles: str | None,
+    ) -> None:
+        number, key = self._numbers, hash(operation)
+        numbers = number[sub], number[username], number[action], number[outcome]
+        of_agent, of_owner = number[agent], number[owner]
+        row = self._count
         if row and at < self._at[-1]:
             at = self._at[-1]
-        self._epoch.append(epoch)
-        self._seq.append(seq)
+        self._epoch.append(head[0])
+        self._seq.append(head[1])
         self._offset.append(offset)
         self._length.append(length)
         self._at.append(at)
-        self._sub.append(sub)
-        self._username.append(username)
-        self._action.append(action)
-        self._outcome.append(outcome)
-        self._agent.append(agent)
-        self._owner.append(owner)
-        self._agent_before.append(self._last_of_agent.get(agent, _NONE))
+        self._sub.append(numbers[0])
+        self._username.append(numbers[1])
+        self._action.append(numbers[2])
+        self._outcome.append(numbers[3])
+        self._agent.append(of_agent)
+        self._owner.append(of_owner)
+        self._agent_before.append(self._last_of_agent.get(of_agent, _NONE))
         self._operation_before.append(self._last_of_operation.get(key, _NONE))
-        self._head = (epoch, seq, head, ts)
+        self._head = head
         self._count = row + 1
-        if agent != _NONE:
-            self._last_of_agent[agent] = row
+        if of_agent != _NONE:
+            self._last_of_agent[of_agent] = row
         if operation is not None:
             self._last_of_operation[key] = row
-        if phase == "intent":
+        if intent is not None:
             self.intents.open(intent, row, operation)
-        else:
-            self._outcome_of(record.get("settles"), operation)
+        elif not self.intents.close(settles, operation) and settles is not None:
+            self.settled_elsewhere.add(settles)
 
     def rows(self, query: AuditQuery, before: Key | None) -> Iterator[Place]:
         """Matching records, newest first, from below `before`.
@@ -175,12 +233,6 @@ class Table:
             )
 
         return matches
-
-    def _outcome_of(self, settles: str | None, operation: str | None) -> None:
-        settled = self.intents.settled_by(settles, operation)
-        self.intents.settle(settled)
-        if settles is not None and settles not in settled:
-            self.settled_elsewhere.add(settles)
 
     def _microseconds(self, ts: str) -> int:
         # Most records share their second with the one before: much cheaper than parsing it again.

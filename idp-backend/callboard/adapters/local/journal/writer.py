@@ -7,33 +7,36 @@ kept for holds and stops. When the disk is full
   * an outcome may use all there is, cut down to what its intent reserved if need be.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
-import uuid_utils
+from pydantic import TypeAdapter
+from uuid_utils import uuid7
 
 from callboard.adapters.local.journal.files import is_full
 from callboard.adapters.local.journal.log import Log
 from callboard.adapters.local.journal.table import Table
 from callboard.domain.audit import Actor, AuditRecord, Entry, Outcome, Phase, Target
 from callboard.domain.bounds import MIN_RECORD, bounded
-from callboard.domain.chain import Head, rfc3339, seal
+from callboard.domain.chain import rfc3339, seal
 from callboard.domain.errors import JournalUnavailable
 from callboard.domain.identity import SYSTEM
+from callboard.domain.plain import Stamps, plain
 from callboard.ports.clock import Clock
 
 _RETRY_AFTER: Final = 5
 """Seconds."""
 _ACTOR: Final = Actor(sub=SYSTEM.subject, username=SYSTEM.username, client=SYSTEM.client)
+_TIME: Final = TypeAdapter(datetime)
 _DISTRUSTED: Final = (
     "The disk did not confirm a write; what callers were told failed was cut off the file's end"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     entry: Entry
     urgent: bool
 
@@ -47,13 +50,17 @@ class Waiting:
 
 @dataclass(slots=True)
 class _Draft:
-    """A batch in the making: the chain as it will be once the lines are on the disk."""
+    """A batch in the making: the chain as it will be once the lines are on the disk.
 
-    head: Head
+    The records of a batch become durable together, and bear the time at which it began.
+    """
+
+    stamps: Stamps
+    """Of the record to come."""
     end: int
     open_count: int
     lines: list[bytes] = field(default_factory=list)
-    records: list[Mapping[str, Any]] = field(default_factory=list)
+    records: list[AuditRecord] = field(default_factory=list)
     settled: set[str] = field(default_factory=set)
     refused_at: int | None = None
     """A size that the disk had no room for; asking again for as much is of no use."""
@@ -114,58 +121,61 @@ class Writer:
         return [_unavailable(error) if w.is_ordinary else next(answers) for w in batch]
 
     def _write(self, batch: Sequence[Waiting]) -> Sequence[AuditRecord | Exception]:
-        draft = _Draft(self.head, self._log.end, self._open_count)
+        draft = _Draft(self._stamps(), self._log.end, self._open_count)
         distrusted = self._log.distrusted
         if distrusted > self._distrusted:
             self._add(draft, Waiting(repaired(self._table.replica, _DISTRUSTED), urgent=True))
         answers = [self._add(draft, waiting) for waiting in batch]
         if draft.lines:
+            offset, ts = self._log.end, draft.stamps.ts
             self._log.append(b"".join(draft.lines))
-            offset = self._log.end - sum(map(len, draft.lines))
-            for line, record in zip(draft.lines, draft.records, strict=True):
-                self._table.add(self.epoch, offset, len(line), record)
-                offset += len(line)
-            self.head = draft.head
+            self._table.extend(ts, offset, draft.lines, draft.records)
+            self.head = self._table.head
             self._distrusted = distrusted
         return answers
 
+    def _stamps(self) -> Stamps:
+        head = self.head
+        ts = max(rfc3339(self._now()), head.ts)
+        return Stamps(
+            id="",
+            replica=self._table.replica,
+            epoch=self.epoch,
+            seq=head.seq + 1 if head.epoch == self.epoch else 1,
+            ts=ts,
+            at=_TIME.validate_strings(ts),
+            prev=head.hash,
+        )
+
     def _add(self, draft: _Draft, waiting: Waiting) -> AuditRecord | Exception:
         """Put the entry at the draft's end, or say why it must not be."""
-        entry = waiting.entry
-        settled: set[str] = set()
-        if entry.phase is Phase.OUTCOME:
+        entry, stamps = waiting.entry, draft.stamps
+        settled: set[str] | None = None
+        if entry.phase is Phase.INTENT:
+            open_count = draft.open_count + 1
+        else:
             settled = self._table.intents.settled_by(entry.settles, entry.operation)
             settled -= draft.settled
-        open_count = draft.open_count + (entry.phase is Phase.INTENT) - len(settled)
+            open_count = draft.open_count - len(settled)
         beside = open_count * MIN_RECORD + (self._reserve_bytes if waiting.is_ordinary else 0)
+        stamps.id = str(uuid7())
         try:
-            record, line = self._seal(draft.head, bounded(entry))
+            line, record = plain(entry, stamps) or _sealed(bounded(entry), stamps)
             if not self._has_room(draft, draft.end + len(line) + beside):
                 if not settled:
                     return _unavailable("only the reserve is left on the disk")
-                record, line = self._seal(draft.head, bounded(entry, MIN_RECORD))
-            durable = AuditRecord.model_validate_json(line)
+                line, record = _sealed(bounded(entry, MIN_RECORD), stamps)
         except (TypeError, ValueError) as error:  # nobody else's record shall fail for this one
             return error
         draft.lines.append(line)
         draft.records.append(record)
-        draft.settled |= settled
+        if settled:
+            draft.settled |= settled
         draft.open_count = open_count
         draft.end += len(line)
-        draft.head = Head(self.epoch, record["seq"], record["hash"], record["ts"])
-        return durable
-
-    def _seal(self, head: Head, fields: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        record = fields | {
-            "id": str(uuid_utils.uuid7()),
-            "replica": self._table.replica,
-            "epoch": self.epoch,
-            "seq": head.seq + 1 if head.epoch == self.epoch else 1,
-            "ts": max(rfc3339(self._now()), head.ts),
-            "prev": head.hash,
-        }
-        line, record["hash"] = seal(record)
-        return record, line
+        stamps.prev = record.hash
+        stamps.seq += 1
+        return record
 
     def _has_room(self, draft: _Draft, until: int) -> bool:
         if draft.refused_at is not None and until >= draft.refused_at:
@@ -174,6 +184,21 @@ class Writer:
             return True
         draft.refused_at = until
         return False
+
+
+def _sealed(fields: dict[str, Any], stamps: Stamps) -> tuple[bytes, AuditRecord]:
+    line, _ = seal(
+        fields
+        | {
+            "id": stamps.id,
+            "replica": stamps.replica,
+            "epoch": stamps.epoch,
+            "seq": stamps.seq,
+            "ts": stamps.ts,
+            "prev": stamps.prev,
+        }
+    )
+    return line, AuditRecord.model_validate_json(line)
 
 
 def repaired(replica: str, reason: str) -> Entry:
