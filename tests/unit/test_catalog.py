@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from agents import agent, dataset
-from callboard.domain.errors import NotFound
+from callboard.domain.errors import NotFound, Unavailable
 from callboard.pipeline import render
 from callboard.pipeline.documents import dataset_yaml
 from callboard.ports.git import Node
-from callboard.usecases import catalog as module
 from callboard.usecases.catalog import Catalog
 from callboard.usecases.index import Index, View
 from sites import site
@@ -54,7 +53,7 @@ class Tree:
         names = {path.split("/")[0] for path, _ in self.below(folder)}
         found = {}
         for name in names:
-            path = f"{folder}/{name}"
+            path = f"{folder}/{name}".lstrip("/")
             found[name] = Node(name, self.id_of(path) or "", path not in self.held)
         return found
 
@@ -123,7 +122,7 @@ async def feed_of(catalog: Catalog, view: View, cursor: str | None = None) -> di
     return found
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 async def test_what_is_fed_since_a_cursor_leads_from_one_full_feed_to_the_other(seed: int) -> None:
     random = Random(seed)
     trees = history(random, 12)
@@ -167,25 +166,57 @@ async def test_a_cursor_that_is_not_remembered_any_more_is_found_in_history() ->
     assert len(catalog._given) <= 16
 
 
-async def test_what_was_prepared_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = {**files("growth", "ann"), **files("risk", "bob")}
-    view = Index().refresh(Tree(held, 1))
+async def test_a_full_feed_after_a_change_writes_what_changed_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {**files("growth", "ann"), **files("growth", "bob"), **files("risk", "cyd")}
+    index, catalog = Index(), Catalog(Git([]), site())
+    await feed_of(catalog, index.refresh(Tree(before, 1)))
+    after = index.refresh(Tree({**before, **files("growth", "bob", "Other.")}, 2))
+    written = []
+    write = catalog._agent
+    monkeypatch.setattr(catalog, "_agent", lambda one: (written.append(one.name), write(one))[1])
+    assert await feed_of(catalog, after) == await feed_of(Catalog(Git([]), site()), after)
+    assert written == ["bob"]
+
+
+async def test_the_first_full_feed_is_there_before_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = Index().refresh(Tree(files("growth", "ann"), 1))
     catalog = Catalog(Git([]), site())
     whole = await feed_of(Catalog(Git([]), site()), view)
     await catalog.prepare(view)
-    monkeypatch.delattr(module, "agent_entity")
+    monkeypatch.delattr(catalog, "_agent")
     assert await feed_of(catalog, view) == whole
 
 
-async def test_what_was_prepared_of_an_older_version_is_not_fed() -> None:
-    trees = [Tree(files("growth", "ann", f"Number {n}."), n) for n in (1, 2)]
-    index, catalog = Index(), Catalog(Git(trees), site())
-    old, new = (index.refresh(tree) for tree in trees)
-    await catalog.prepare(old)
-    (fed,) = [
-        each for each in (await feed_of(catalog, new))["added"] if each["kind"] == "Component"
+async def test_a_repository_that_cannot_be_read_for_the_first_feed_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = Index().refresh(Tree(files("growth", "ann"), 1))
+    catalog = Catalog(Git([]), site())
+
+    def gone(_tree: Tree, _folder: str) -> Mapping[str, Node]:
+        raise Unavailable("The Git object is not in the repository.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Tree, "children", gone)
+        await catalog.prepare(view)
+    assert entities(await feed_of(catalog, view)).keys() >= {("Component", "ann")}
+
+
+async def test_many_changes_are_looked_up_on_a_thread_with_the_same_answer() -> None:
+    names = [f"bot-{number}" for number in range(30)]
+    trees = [
+        Tree({k: v for name in names for k, v in files("growth", name, text).items()}, number)
+        for number, text in enumerate(("One.", "Two."), 1)
     ]
-    assert fed["metadata"]["description"] == "Number 2."
+    index, catalog = Index(), Catalog(Git(trees), site())
+    first, second = (index.refresh(tree) for tree in trees)
+    cursor = (await feed_of(catalog, first))["cursor"]
+    since = await feed_of(catalog, second, cursor)
+    assert list(entities(since)) == [("Component", name) for name in sorted(names)]
 
 
 async def test_full_feeds_asked_for_at_once_are_made_once() -> None:

@@ -1,37 +1,37 @@
 """The catalog feed: what Backstage should know, and what it should forget since last time.
 
 A cursor names the revision that the feed before was made from, so any replica can answer it
-and nothing is stored. Entities are made once for each version of an agent and kept as bytes.
+and nothing is stored. The last full feed is kept, and the next one copies what did not change.
 """
 
 import base64
 import binascii
-from asyncio import sleep
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from anyio import to_thread
 
-from callboard.domain.agent import Agent
-from callboard.domain.dataset import Dataset
-from callboard.domain.errors import Finding, Invalid, NotFound
+from callboard.domain.errors import CallboardError, Finding, Invalid, NotFound
 from callboard.domain.site import Site
-from callboard.pipeline.catalog_info import catalog_info
 from callboard.ports.git import GitRepository, Snapshot, Tree
-from callboard.usecases.catalog_change import Change, Owners
+from callboard.usecases.catalog_change import Change, Differing, owners
+from callboard.usecases.catalog_entities import agent_writer, dataset_entity, named, owner_entity
+from callboard.usecases.catalog_full import Document
 from callboard.usecases.index import AGENTS, DATASETS, View
 
 _FEW: Final = 10
 """So many changes are looked up at once, more of them on a thread."""
+_FOLDERS: Final = 2
+"""So many owners' folders are compared at once, more of them on a thread."""
 _CURSORS: Final = 16
 """Trees of the last cursors, which are asked for next; any other is found in history."""
-_SLICE: Final = 100
-"""Agents at a time, a few milliseconds, and seconds between: requests go before."""
-_PAUSE: Final = 0.002
-_LOCATION: Final = "backstage.io/managed-by-location"
-_ORIGIN: Final = "backstage.io/managed-by-origin-location"
+
+# What keys of entities begin with, in the order in which the entities are fed.
+_OWNER, _DATASET, _AGENT = "0", "1", "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,21 @@ class Feed:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Full:
+    """The full feed of a tree, as it was given out."""
+
+    tree: Tree
+    teams: frozenset[str]
+    document: Document
+    feed: Feed
+
+
 class Catalog:
     def __init__(self, git: GitRepository, site: Site) -> None:
         self._git, self._site = git, site
-        self._owners = Owners()
-        self._made: dict[tuple[str, str], tuple[str, bytes]] = {}
-        self._full: Feed | None = None
+        self._agent = agent_writer(site)
+        self._full: _Full | None = None
         self._given: dict[str, Tree] = {}
         self._making = Lock()
 
@@ -60,21 +69,20 @@ class Catalog:
         """Everything, or what changed since the cursor. Raise `Invalid` for a foreign cursor."""
         self._give(view.snapshot)
         if cursor is not None:
-            change = self._change(view, await self._at(cursor))
-            if len(change) <= _FEW:
-                return self._since(view, change)
-            return await to_thread.run_sync(self._since, view, change)
+            then = await self._at(cursor)
+            differing = Differing(then, view.snapshot)
+            if len(differing.owners) <= _FOLDERS and len(differing) <= _FEW:
+                return self._since(view, then, differing)
+            return await to_thread.run_sync(self._since, view, then, differing)
         full = self._full
-        if full is not None and full.etag == self.etag(view):
-            return full
+        if full is not None and full.feed.etag == self.etag(view):
+            return full.feed
         return await to_thread.run_sync(self._everything, view)
 
     async def prepare(self, view: View) -> None:
-        """Make what a full feed is joined from, a little at a time, so that the first is quick."""
-        names = sorted(view.agents)
-        for begin in range(0, len(names), _SLICE):
-            await to_thread.run_sync(self._prepare, view, names[begin : begin + _SLICE])
-            await sleep(_PAUSE)
+        """Make the full feed before anybody asks; where it cannot be made now, it is made then."""
+        with suppress(CallboardError):
+            await self.feed(view, None)
 
     def _give(self, tree: Snapshot) -> None:
         self._given.pop(tree.revision, None)
@@ -92,131 +100,56 @@ class Catalog:
             finding = Finding("/query/cursor", "is not a cursor of this feed; start without one")
             raise Invalid("The cursor is not known", finding) from None
 
-    def _feed(self, view: View, added: list[bytes], removed: list[dict[str, str]]) -> Feed:
-        cursor = base64.urlsafe_b64encode(bytes.fromhex(view.snapshot.revision)).decode()
-        end = b'],"removed":%b,"cursor":%b}' % (orjson.dumps(removed), orjson.dumps(cursor))
-        if not added:
-            return Feed(b'{"added":[' + end, self.etag(view))
-        # Into the first and the last, so that many megabytes are copied once.
-        added[0] = b'{"added":[' + added[0]
-        added[-1] += end
-        return Feed(b",".join(added), self.etag(view))
-
-    def _prepare(self, view: View, names: list[str]) -> None:
-        with self._making:
-            for name in names:
-                self._agent(view, name)
-
     def _everything(self, view: View) -> Feed:
         with self._making:
-            if self._full is not None and self._full.etag == self.etag(view):
-                return self._full
-            for kind, name in [
-                (kind, name)
-                for kind, name in self._made
-                if (kind == "agent" and name not in view.agents)
-                or (kind == "dataset" and name not in view.datasets)
-            ]:
-                del self._made[kind, name]
-            added = [
-                *(self._owner(owner) for owner in sorted(self._owners.of(view))),
-                *(self._dataset(view, name) for name in sorted(view.datasets)),
-                *(self._agent(view, name) for name in sorted(view.agents)),
-            ]
-            self._full = self._feed(view, added, [])
-            return self._full
+            full, etag = self._full, self.etag(view)
+            if full is not None and full.feed.etag == etag:
+                return full.feed
+            teams, end = owners(view), _end(view, [])
+            if full is None:
+                entities = self._entities(view, teams, view.datasets, view.agents)
+                document = Document.of(entities, end)
+            else:
+                differing = Differing(full.tree, view.snapshot)
+                moved, datasets, agents = teams ^ full.teams, differing.datasets, differing.agents
+                changes: dict[str, bytes | None] = dict.fromkeys(_keys(moved, datasets, agents))
+                now = moved & teams, datasets & view.datasets.keys(), agents & view.agents.keys()
+                document = full.document.but(changes | dict(self._entities(view, *now)), end)
+            self._full = _Full(view.snapshot, teams, document, Feed(document.body, etag))
+            return self._full.feed
 
-    def _change(self, view: View, then: Tree) -> Change:
-        return Change(then, view, self._owners.of(view))
-
-    def _since(self, view: View, change: Change) -> Feed:
+    def _since(self, view: View, then: Tree, differing: Differing) -> Feed:
         """The difference of the two full feeds."""
+        change = Change(then, view, differing)
         new_owners, gone_owners = change.owners()
-        added = [
-            *(self._owner(owner) for owner in sorted(new_owners)),
-            *(self._dataset(view, name) for name in sorted(change.datasets())),
-            *(self._agent(view, name) for name in sorted(change.agents())),
-        ]
+        entities = self._entities(view, new_owners, change.datasets(), change.agents())
         removed = [
-            *(_named("Component", name) for name in sorted(change.gone_agents())),
-            *(_named("Resource", name) for name in sorted(change.gone_datasets())),
-            *(_named("Group", name) for name in sorted(gone_owners)),
+            *(named("Component", name) for name in sorted(change.gone_agents())),
+            *(named("Resource", name) for name in sorted(change.gone_datasets())),
+            *(named("Group", name) for name in sorted(gone_owners)),
         ]
-        return self._feed(view, added, removed)
+        return Feed(Document.of(entities, _end(view, removed)).body, self.etag(view))
 
-    def _agent(self, view: View, name: str) -> bytes:
-        found = view.agents[name]
-        known = self._made.get(("agent", name))
-        if known is not None and known[0] == found.etag:
-            return known[1]
-        return self._keep("agent", name, found.etag, agent_entity(found.agent, self._site))
-
-    def _dataset(self, view: View, name: str) -> bytes:
-        recorded = view.datasets[name]
-        known = self._made.get(("dataset", name))
-        if known is not None and known[0] == recorded.blob:
-            return known[1]
-        made = dataset_entity(recorded.dataset, self._site)
-        return self._keep("dataset", name, recorded.blob, made)
-
-    def _owner(self, owner: str) -> bytes:
-        known = self._made.get(("owner", owner))
-        return (
-            known[1] if known else self._keep("owner", owner, "", owner_entity(owner, self._site))
-        )
-
-    def _keep(self, kind: str, name: str, version: str, entity: dict[str, Any]) -> bytes:
-        made = orjson.dumps(entity)
-        self._made[kind, name] = (version, made)
-        return made
+    def _entities(
+        self, view: View, teams: Iterable[str], datasets: Iterable[str], agents: Iterable[str]
+    ) -> Iterator[tuple[str, bytes]]:
+        """In the order of their keys."""
+        for name in sorted(teams):
+            yield _OWNER + name, orjson.dumps(owner_entity(name, self._site))
+        for name in sorted(datasets):
+            made = dataset_entity(view.datasets[name].dataset, self._site)
+            yield _DATASET + name, orjson.dumps(made)
+        found, write = view.agents, self._agent
+        for name in sorted(agents):
+            yield _AGENT + name, write(found[name].agent)
 
 
-def agent_entity(agent: Agent, site: Site) -> dict[str, Any]:
-    """The agent's Component, as in its catalog-info.yaml, with where it comes from."""
-    return _placed(catalog_info(agent, site), f"{agent.folder}/catalog-info.yaml", site)
+def _keys(teams: Iterable[str], datasets: Iterable[str], agents: Iterable[str]) -> Iterator[str]:
+    yield from (_OWNER + name for name in teams)
+    yield from (_DATASET + name for name in datasets)
+    yield from (_AGENT + name for name in agents)
 
 
-def dataset_entity(dataset: Dataset, site: Site) -> dict[str, Any]:
-    """The dataset's Resource; no cell value is in it."""
-    entity: dict[str, Any] = {
-        "apiVersion": "backstage.io/v1alpha1",
-        "kind": "Resource",
-        "metadata": {
-            "name": dataset.name,
-            "description": dataset.description,
-            "annotations": {
-                "callboard.dev/dataset-state": str(dataset.state),
-                "callboard.dev/dataset-version": dataset.version or "",
-                "callboard.dev/dataset-rows": str(dataset.rows),
-            },
-            "tags": ["csv", str(dataset.sensitivity)],
-        },
-        "spec": {
-            "type": "dataset",
-            "owner": f"group:default/{dataset.owner or 'platform'}",
-            "system": "callboard",
-        },
-    }
-    return _placed(entity, f"{DATASETS}/{dataset.name}.yaml", site)
-
-
-def owner_entity(owner: str, site: Site) -> dict[str, Any]:
-    """The team's Group, so that ownership resolves also where no org provider runs."""
-    entity: dict[str, Any] = {
-        "apiVersion": "backstage.io/v1alpha1",
-        "kind": "Group",
-        "metadata": {"name": owner, "annotations": {}},
-        "spec": {"type": "team", "children": []},
-    }
-    return _placed(entity, f"{AGENTS}/{owner}", site)
-
-
-def _placed(entity: dict[str, Any], path: str, site: Site) -> dict[str, Any]:
-    web = f"{site.repository_url.rstrip('/')}/{site.repository_web_path.strip('/')}"
-    location = f"url:{web}/{path}"
-    notes = {**entity["metadata"]["annotations"], _LOCATION: location, _ORIGIN: location}
-    return {**entity, "metadata": {**entity["metadata"], "annotations": notes}}
-
-
-def _named(kind: str, name: str) -> dict[str, str]:
-    return {"kind": kind, "namespace": "default", "name": name}
+def _end(view: View, removed: list[dict[str, str]]) -> bytes:
+    cursor = base64.urlsafe_b64encode(bytes.fromhex(view.snapshot.revision)).decode()
+    return b'],"removed":%b,"cursor":%b}' % (orjson.dumps(removed), orjson.dumps(cursor))

@@ -4,10 +4,8 @@ Only folders whose tree ids differ are looked into, and of the earlier tree only
 read on which an answer depends.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
-from threading import Lock
 
 from callboard.domain.dataset import Dataset
 from callboard.domain.errors import CallboardError
@@ -18,68 +16,98 @@ from callboard.usecases.index import AGENTS, DATASETS, View, load_agent
 _SUFFIX = ".yaml"
 
 
-class Owners:
-    """Who owns how many agents and datasets, counted on from the view asked for before.
+class Differing:
+    """Names of agents and datasets whose objects are not the same in two trees."""
 
-    A team has a thousand agents and one of them changed: only that one is looked at.
-    """
-
-    def __init__(self) -> None:
-        self._view: View | None = None
-        self._counts: Counter[str] = Counter()
-        self._lock = Lock()
-
-    def of(self, view: View) -> Counter[str]:
-        """Every team that owns something; not to be changed. Blocking, from any thread."""
-        with self._lock:
-            last = self._view
-            if last is None:
-                self._counts = Counter(_owners(view, view.agents, view.datasets))
-            elif last is not view:
-                agents = changed_agents(last.snapshot, view.snapshot)
-                datasets = changed_datasets(last.snapshot, view.snapshot)
-                counts = self._counts + Counter(_owners(view, agents, datasets))
-                self._counts = counts - Counter(_owners(last, agents, datasets))
-            self._view = view
-            return self._counts
-
-
-def _owners(view: View, agents: Iterable[str], datasets: Iterable[str]) -> Iterable[str]:
-    """The owner of each of these that there is; a dataset may have none."""
-    for name in agents:
-        if (found := view.agents.get(name)) is not None:
-            yield found.agent.spec.owner
-    for name in datasets:
-        if (recorded := view.datasets.get(name)) is not None and recorded.dataset.owner:
-            yield recorded.dataset.owner
-
-
-class Change:
-    """From the tree `then` to the view: as the difference of two full views would be.
-
-    `owners` is who owns how much in the view.
-    """
-
-    def __init__(self, then: Tree, view: View, owners: Counter[str]) -> None:
-        self._then, self._view, self._owners = then, view, owners
-        self._agents = changed_agents(then, view.snapshot)
-        self._folders = self._folders_then()
-        self._datasets = changed_datasets(then, view.snapshot)
-        self._readable: dict[str, bool] = {}
-
-    def _folders_then(self) -> dict[str, tuple[str, str]]:
-        """Owner and tree id of the changed names; of several owners the first had the name."""
-        folders: dict[str, tuple[str, str]] = {}
-        for owner in sorted(self._then.children(AGENTS)):
-            inside = self._then.children(f"{AGENTS}/{owner}")
-            for name in self._agents & inside.keys():
-                if inside[name].is_folder:
-                    folders.setdefault(name, (owner, inside[name].id))
-        return folders
+    def __init__(self, then: Tree, now: Tree) -> None:
+        self._then, self._now = then, now
+        self.owners = self._changed(AGENTS)
+        """Whose folders differ, also where one of the two is missing."""
 
     def __len__(self) -> int:
         """How much there may be to read."""
-        return len(self._agents) + len(self._datasets)
+        return len(self.agents) + len(self.datasets)
+
+    @cached_property
+    def agents(self) -> frozenset[str]:
+        changed = (self._changed(f"{AGENTS}/{owner}") for owner in self.owners)
+        return frozenset().union(*changed)
+
+    @cached_property
+    def datasets(self) -> frozenset[str]:
+        before, now = self._then.children(DATASETS), self._now.children(DATASETS)
+        changed = _changed(before, now)
+        return frozenset(
+            name.removesuffix(_SUFFIX)
+            for name in changed
+            if name.endswith(_SUFFIX) and (_is_file(before.get(name)) or _is_file(now.get(name)))
+        )
+
+    def _changed(self, folder: str) -> frozenset[str]:
+        return _changed(self._then.children(folder), self._now.children(folder))
+
+
+def owners(view: View) -> frozenset[str]:
+    """Every team that owns something."""
+    teams = view.snapshot.children(AGENTS)
+    with_data = {recorded.dataset.owner for recorded in view.datasets.values()}
+    return frozenset(
+        {*(team for team in teams if _has_agents(view, team)), *filter(None, with_data)}
+    )
+
+
+def _has_agents(view: View, team: str, besides: Collection[str] = ()) -> bool:
+    """Whether the team owns one, found as a rule at the first look."""
+    return any(
+        (found := view.agents.get(name)) is not None
+        and found.folder == f"{AGENTS}/{team}/{name}"
+        and name not in besides
+        for name in view.snapshot.children(f"{AGENTS}/{team}")
+    )
+
+
+def _has_data(view: View, team: str, besides: Collection[str] = ()) -> bool:
+    return any(
+        recorded.dataset.owner == team and name not in besides
+        for name, recorded in view.datasets.items()
+    )
+
+
+class Change:
+    """From the tree `then` to the view: as the difference of two full views would be."""
+
+    def __init__(self, then: Tree, view: View, differing: Differing) -> None:
+        self._then, self._view, self._moved = then, view, differing.owners
+        self._agents, self._datasets = differing.agents, differing.datasets
+        self._folders = self._folders_then()
+        self._readable: dict[str, bool] = {}
+
+    def _folders_then(self) -> dict[str, tuple[str, str]]:
+        """Owner and tree id of the changed names; of several owners the first had the name.
+
+        What is in the folder of an owner that has not moved is there now as well: the view knows.
+        """
+        folders: dict[str, tuple[str, str]] = {}
+        others = self._others() if self._view.broken else {}
+        for name in self._agents:
+            owners = {*self._moved, *others.get(name, ())}
+            if (taken := self._view.taken.get(name)) is not None:
+                owners.add(taken.split("/")[1])
+            for owner in sorted(owners):
+                node = self._then.children(f"{AGENTS}/{owner}").get(name)
+                if node is not None and node.is_folder:
+                    folders[name] = owner, node.id
+                    break
+        return folders
+
+    def _others(self) -> dict[str, list[str]]:
+        """Owners of names that the view leaves out, since they are taken by somebody else."""
+        others: dict[str, list[str]] = {}
+        for path in self._view.broken:
+            parts = path.split("/")
+            if len(parts) == 3 and parts[0] == AGENTS:
+                others.setdefault(parts[2], []).append(parts[1])
+        return others
 
     def agents(self) -> set[str]:
         """Those that are new or other than they were."""
@@ -90,7 +118,7 @@ class Change:
         }
 
     def datasets(self) -> set[str]:
-        return self._datasets & self._view.datasets.keys()
+        return {name for name in self._datasets if name in self._view.datasets}
 
     def gone_agents(self) -> set[str]:
         now = self._view.agents
@@ -102,7 +130,7 @@ class Change:
     @cached_property
     def _records(self) -> dict[str, Dataset]:
         """What the changed datasets were."""
-        before = _files(self._then) if self._datasets else {}
+        before = self._then.children(DATASETS) if self._datasets else {}
         return {
             name: record
             for name in self._datasets
@@ -110,14 +138,26 @@ class Change:
         }
 
     def owners(self) -> tuple[set[str], set[str]]:
-        """Those that own something only now, and those that own nothing any more."""
-        steady = self._owners - Counter(_owners(self._view, self._agents, self._datasets))
-        now, before = set(self._owners), set(steady)
-        before.update(record.owner for record in self._records.values() if record.owner)
-        for name, (owner, _tree) in self._folders.items():
-            if owner not in before and self._had(name):
-                before.add(owner)
-        return now - before, before - now
+        """Those that own something only now, and those that own nothing any more.
+
+        Who owns something that is as it was, as nearly everybody does, is neither.
+        """
+        view, new, gone = self._view, set[str](), set[str]()
+        data_now = {view.datasets[name].dataset.owner for name in self.datasets()}
+        data_then = {record.owner for record in self._records.values()}
+        now = {_place(view, name)[0] for name in self._agents & view.agents.keys()}
+        then = {owner for owner, _ in self._folders.values()}
+        for team in filter(None, {*now, *then, *data_now, *data_then}):
+            if _has_agents(view, team, self._agents) or _has_data(view, team, self._datasets):
+                continue
+            before = team in data_then or any(
+                owner == team and self._had(name) for name, (owner, _) in self._folders.items()
+            )
+            if before and team not in now | data_now:
+                gone.add(team)
+            elif not before and team in now | data_now:
+                new.add(team)
+        return new, gone
 
     def _had(self, name: str) -> bool:
         """Whether an agent of that name could be read then."""
@@ -138,16 +178,12 @@ def _place(view: View, name: str) -> tuple[str, str]:
     return found.agent.spec.owner, found.etag
 
 
-def _files(tree: Tree) -> dict[str, Node]:
-    return {
-        name: node
-        for name, node in tree.children(DATASETS).items()
-        if name.endswith(_SUFFIX) and not node.is_folder
-    }
+def _is_file(node: Node | None) -> bool:
+    return node is not None and not node.is_folder
 
 
 def _record(tree: Tree, name: str, node: Node | None) -> Dataset | None:
-    if node is None:
+    if node is None or node.is_folder:
         return None
     try:
         dataset = read_dataset(tree.blob(node.id))
@@ -156,29 +192,15 @@ def _record(tree: Tree, name: str, node: Node | None) -> Dataset | None:
     return dataset if dataset.name == name else None
 
 
-def _changed(old: Mapping[str, Node], new: Mapping[str, Node]) -> set[str]:
+def _changed(old: Mapping[str, Node], new: Mapping[str, Node]) -> frozenset[str]:
     """Names with another object, or with one on one side only."""
-    changed = {
-        name
-        for name, node in new.items()
-        if (before := old.get(name)) is None or before.id != node.id
-    }
-    return changed | (old.keys() - new.keys())
-
-
-def changed_agents(then: Tree, now: Tree) -> set[str]:
-    """Names whose folder differs; only owners' folders that differ are looked into."""
-    names: set[str] = set()
-    if then.id_of(AGENTS) == now.id_of(AGENTS):
-        return names
-    for owner in _changed(then.children(AGENTS), now.children(AGENTS)):
-        folder = f"{AGENTS}/{owner}"
-        names |= _changed(then.children(folder), now.children(folder))
-    return names
-
-
-def changed_datasets(then: Tree, now: Tree) -> set[str]:
-    """Names whose record differs."""
-    if then.id_of(DATASETS) == now.id_of(DATASETS):
-        return set()
-    return {name.removesuffix(_SUFFIX) for name in _changed(_files(then), _files(now))}
+    if old is new:
+        return frozenset()
+    before = old.get
+    changed = [
+        name for name, node in new.items() if (was := before(name)) is None or was.id != node.id
+    ]
+    added = sum(name not in old for name in changed)
+    if len(new) - added == len(old):
+        return frozenset(changed)
+    return frozenset(changed) | (old.keys() - new.keys())
