@@ -13,8 +13,9 @@ import pytest
 
 from callboard.adapters.csv import process as processes
 from callboard.adapters.csv.limits import MIB, Limits
+from callboard.adapters.csv.plan import Clues
 from callboard.adapters.csv.process import read_dataset
-from callboard.adapters.csv.profile import Clues, Profiler, Unreadable
+from callboard.adapters.csv.profile import Profiler, Unreadable
 from callboard.domain.dataset import DatasetState, Issue
 
 ROOT = Path(processes.__file__).parents[3]

@@ -8,7 +8,7 @@ size. Where they do not, the strict reader decides.
 
 from collections.abc import Callable
 
-from callboard.adapters.csv.profile import Table
+from callboard.adapters.csv.plan import Table
 from callboard.adapters.csv.scan import Scan
 
 

@@ -6,14 +6,8 @@ from typing import Any, Final
 
 from callboard.adapters.csv.findings import Findings, shown
 from callboard.adapters.csv.kinds import COMMA, DECIMAL, LOOSE_NUMBER, Kind, Type
-from callboard.adapters.csv.profile import (
-    Clues,
-    Measured,
-    Profiler,
-    Table,
-    is_missing,
-    other_quotes,
-)
+from callboard.adapters.csv.plan import Clues, Measured, Table, is_missing, other_quotes
+from callboard.adapters.csv.profile import Profiler
 from callboard.adapters.csv.suspicious import is_formula, is_injection
 
 MIXED_FROM: Final = 0.5

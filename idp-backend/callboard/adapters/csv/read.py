@@ -14,7 +14,8 @@ from callboard.adapters.csv.judge import columns, decimal_commas, judge
 from callboard.adapters.csv.layout import SAMPLE_BYTES, Layout, Sample, lay_out, reread
 from callboard.adapters.csv.limits import MIB, Limits
 from callboard.adapters.csv.literal import literal_quotes
-from callboard.adapters.csv.profile import Clues, Profiler, Table, Unreadable
+from callboard.adapters.csv.plan import Clues, Table
+from callboard.adapters.csv.profile import Profiler, Unreadable
 from callboard.adapters.csv.records import (
     STANDARD_QUOTE,
     Fault,

@@ -48,6 +48,9 @@ _MAGIC: Final = (
     (re.compile(rb'\s*(\{\s*"[^"\n]{0,200}"\s*:|\[\s*[{\["\d-])'), "JSON"),
 )
 _TAR: Final = (257, b"ustar")
+_BEGINNING: Final = 4096
+_SPARSE: Final = 48
+"""From so many bytes for one of a kind on, a look for the next is quicker than at each."""
 _HIGH: Final = bytes(range(0x80, 0x100))
 _C1: Final = bytes(range(0x80, 0xA0))
 _UNDEFINED: Final = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
@@ -114,7 +117,7 @@ class _Text:
             self.nul = (self.lf + chunk.count(b"\n", 0, at), self.cr + chunk.count(b"\r", 0, at))
         if self.escape is None and (before := self._until_escape(chunk)) is not None:
             self.escape = (self.lf + before.count(b"\n"), self.cr + before.count(b"\r"))
-        if self.mark is None and not chunk.isascii():
+        if self.mark is None and chunk.find(codecs.BOM_UTF8[-1]) >= 0:
             self._find_mark(chunk)
         self.apostrophes = self.apostrophes or chunk.find(b"'") >= 0
         self.marks = self.marks or chunk.find(b"<") >= 0 or chunk.find(b"[") >= 0
@@ -158,8 +161,12 @@ class _Text:
 
 
 def _count(chunk: bytes, what: bytes) -> int:
-    """Count, quickly where there is none (`find` is a memchr, `count` is not)."""
-    return chunk.count(what) if chunk.find(what) >= 0 else 0
+    """Count, quickly where there are few: `find` and `replace` are memchr, `count` is not."""
+    if chunk.find(what) < 0:
+        return 0
+    if chunk.count(what, 0, _BEGINNING) * _SPARSE <= min(len(chunk), _BEGINNING):
+        return len(chunk) - len(chunk.replace(what, b""))
+    return chunk.count(what)
 
 
 class _Decoding:
