@@ -193,6 +193,7 @@ async def running(platform: Platform) -> AsyncIterator[Platform]:
                 yield platform
             finally:
                 with anyio.CancelScope(shield=True):
+                    await platform.under_way.close()
                     await platform.committer.drain(seconds=8)
                     await platform.refusals.flush()
                     await platform.checkpoints.finish(seconds=8)

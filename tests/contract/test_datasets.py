@@ -227,6 +227,17 @@ async def test_an_upload_is_stored_whole_and_read(datasets: Datasets, folder: Pa
     assert (again.owner, again.sensitivity) == ("growth", Sensitivity.RESTRICTED)
 
 
+async def test_an_upload_tells_when_it_has_its_place_and_when_it_is_read(
+    datasets: Datasets,
+) -> None:
+    told: list[str] = []
+    calls = {"stored": lambda: told.append("stored"), "reading": lambda: told.append("reading")}
+    await datasets.put("sales", stream(SALES), **calls)
+    await datasets.put("sales", stream(SALES), **calls)  # the same: it is there, and was read
+    await datasets.validate("sales", reading=calls["reading"])
+    assert told == ["stored", "reading", "stored", "reading"]
+
+
 async def test_an_upload_replaces_the_file_that_has_the_name(
     datasets: Datasets, place: Put, folder: Path
 ) -> None:

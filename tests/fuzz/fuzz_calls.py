@@ -36,6 +36,7 @@ _CHECKS: Final = (
     response_headers_conformance,
     response_schema_conformance,
 )
+_ENDS: Final = frozenset({"Failed", "Denied", "Cancelled"})
 _NOT_AUDITED: Final = frozenset({400, 401, 408, 429, 431})
 """Refused before anybody was known, or counted instead."""
 
@@ -200,19 +201,30 @@ class Caller:
         """Send what was accepted under a key once more: the same operation has to come back."""
         key = headers.get("Idempotency-Key")
         accepted = response.status_code == 202 and isinstance(body, dict)
-        # What was refused at its commit is no answer to remember: it is decided anew.
-        accepted = accepted and body.get("state") not in {"Failed", "Denied"}
+        # What was refused at its commit is no answer to remember: it is decided anew. Nor is what
+        # somebody took back.
+        accepted = accepted and body.get("state") not in _ENDS
         if not key or not accepted or label.endswith("/cancel") or not self.memory.chance(0.5):
             return None
         again = self._request(label, arguments, headers)
         self.findings.calls[f"{label} {again.status_code}"] += 1
         if again.status_code == 409 and again.json().get("operation") == body["id"]:
             return None  # it still runs
-        if again.status_code != 202:
+        if again.status_code not in {200, 202}:
             return f"{again.status_code}: {again.text[:500]}"
-        if again.json()["id"] != body["id"]:
-            return f"{body['id']} and then {again.json()['id']}"
+        found = again.json()
+        if again.status_code == 200:  # it has been read meanwhile
+            found = found.get("operation", found)
+        if found.get("id") != body["id"] and not self._ended_badly(body["id"], headers):
+            return f"{body['id']} and then {found.get('id')}"
         return None
+
+    def _ended_badly(self, operation: str, headers: Mapping[str, str]) -> bool:
+        """Whether somebody took it back, or it failed, after it was accepted."""
+        mine = {"Authorization": headers["Authorization"]}
+        path = f"{self.url}{PREFIX}/operations/{operation}"
+        answer = self.session.get(path, headers=mine, timeout=60)
+        return answer.json().get("state") in _ENDS
 
     def _curl(self, arguments: Mapping[str, Any], headers: Mapping[str, str], role: str) -> str:
         prepared = self.session.prepare_request(

@@ -50,6 +50,20 @@ def done(home: Path, accepted: Sequence[Sequence[str]]) -> Iterator[str]:
             yield f"accepted without an intent: {operation} {what}"
 
 
+def settled(home: Path) -> Iterator[str]:
+    """Every operation has its outcome, and ends once; what waits for its approval has not ended."""
+    outcomes: dict[str, list[str]] = {}
+    for record in _records(home):
+        if operation := record.get("operation"):
+            found = outcomes.setdefault(operation, [])
+            if record["phase"] == "outcome":
+                found.append(record["outcome"])
+    for operation, found in outcomes.items():
+        ends = [each for each in found if each != "awaiting-approval"]
+        if not found or len(ends) > 1:
+            yield f"operation {operation} has the outcomes {found}"
+
+
 def sound(home: Path) -> Iterator[str]:
     """Chain and objects, by the files and by the product's own command."""
     yield from (f"audit: {broken}" for broken in verify_folder(home / "audit").breaks)

@@ -91,6 +91,13 @@ class Journeys:
         for content in (_SALES, self.memory.csv()):
             self._at("PUT", "/datasets/{name}/content", "root", name=name, body=content)
             self._at("POST", "/datasets/{name}/validations", "root", name=name)
+            soon = {"Prefer": self.memory.pick(("respond-async", "wait=0", "wait=1"))}
+            path, at_once = "/datasets/{name}/content", {"body": content, "headers": soon}
+            asked = _json(self._at("PUT", path, "root", name=name, **at_once))
+            asked = asked.get("operation", asked)
+            if found := asked.get("id"):
+                self._at("POST", "/operations/{id}/cancel", "root", id=found)
+            self._look(asked)
             for path in (
                 "/datasets/{name}",
                 "/datasets/{name}/versions",

@@ -17,6 +17,8 @@ from fuzz_served import Served
 
 _GRACE: Final = 120.0
 """Seconds that a walker may need beyond its time: one step is never cut off."""
+_SCANNED: Final = 8.0
+"""Seconds after which the scan has recorded content whose upload was taken back."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ def run(home: Path, *, seconds: float, seed: int, walkers: int = 2) -> Report:
         if not served.is_alive():
             report.contradictions.append("the server died")
             return report
+        time.sleep(_SCANNED)
         agents = fuzz_end.listed(url, tokens["root"], "/api/v1/agents")
         datasets = fuzz_end.listed(url, tokens["root"], "/api/v1/datasets")
     finally:
@@ -98,6 +101,7 @@ def run(home: Path, *, seconds: float, seed: int, walkers: int = 2) -> Report:
     report.memory, report.agents = served.samples, len(agents)
     report.contradictions += [
         *fuzz_end.sound(home),
+        *fuzz_end.settled(home),
         *fuzz_end.as_in_git(home, agents, datasets),
         *fuzz_end.memory(served.samples),
         *(f"in the log {line[:1_000]}" for line in _bad_lines(served.log)),

@@ -728,7 +728,7 @@ async def test_what_was_accepted_is_finished_before_the_end(
         publish = stage.platform.git.publish
 
         async def slow(draft: Draft) -> Snapshot:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1)
             return await publish(draft)
 
         stage.platform.git.publish = slow  # type: ignore[method-assign]

@@ -639,7 +639,7 @@ async def test_an_upload_is_its_callers_though_the_scanner_saw_the_file_first(
 
 
 async def test_a_validation_that_breaks_off_leaves_no_open_intent(stage: Stage) -> None:
-    async def broken(_name: str) -> Any:
+    async def broken(_name: str, **_: Any) -> Any:
         raise Unavailable("the reader does not start")
 
     stage.platform.datasets.validate = broken  # type: ignore[method-assign]

@@ -229,6 +229,65 @@ def test_remarks_before_the_table_are_no_part_of_it(tmp_path: Path, spoilt: Spoi
     assert read(tmp_path, spoilt.content).table == CLEAN
 
 
+GOODS: Table = [
+    ["day", "at", "units", "item", "price", "kind", "says", "note"],
+    ["28/01/2024", "08:00", "2", "AB-1204", "$74.69", "Door, narrow", "It shuts, softly", ""],
+    ["29/01/2024", "08:15", "0", "CD-3895", "$29.81", "Lamp", "For desks, and beds", ""],
+    ["30/01/2024", "08:30", "1", "AB-8070", "$80.08", 'Screen, 24"', "Matt, and large", ""],
+    ["13/02/2024", "09:45", "4", "EF-9546", "$25.55", "Men's coat", "Warm, of wool", ""],
+]
+"""As shops write it: some columns are quoted, one is empty, no kind of value is alone."""
+
+
+def fields(row: list[str]) -> list[str]:
+    return [line([cell]).strip() if set(cell) & {",", '"'} else cell for cell in row]
+
+
+def spoilt_row(way: str, row: list[str], at: int) -> str:
+    """One line with a delimiter too many or too few before a field, a quote in it, or blanks."""
+    there = fields(row)
+    if way == "delimiter added":
+        there.insert(at, "")
+    elif way == "delimiter lost":
+        there[at - 1 : at + 1] = ["".join(there[at - 1 : at + 1])]
+    elif way == "quote added":
+        there[at] = '"' + there[at]
+    return (" " if way == "other delimiter" else ",").join(there)
+
+
+@pytest.mark.parametrize(
+    ("way", "columns"),
+    [
+        ("delimiter added", range(8)),
+        ("delimiter lost", range(1, 8)),
+        ("quote added", range(8)),
+        ("other delimiter", range(1)),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+@pytest.mark.parametrize("number", range(len(GOODS)))
+def test_wherever_one_line_is_spoilt_it_is_that_line_that_is_named(
+    tmp_path: Path, way: str, columns: range, number: int
+) -> None:
+    whole = [",".join(fields(row)) for row in GOODS]
+    usual = read(tmp_path, "\r\n".join([*whole, ""])).codes
+    for at in columns:
+        lines = [*whole]
+        lines[number] = spoilt_row(way, GOODS[number], at)
+        found = read(tmp_path, "\r\n".join([*lines, ""]))
+        named = {issue.line for issue in found.verdict.issues if issue.code not in usual}
+        assert number + 1 in named, (lines[number], found.verdict.issues)
+
+
+@pytest.mark.parametrize("width", [7, 8, 9])
+def test_a_second_table_below_the_first_is_said(tmp_path: Path, width: int) -> None:
+    second = [[f"name_{n}" for n in range(width)], *([str(n)] * width for n in range(4))]
+    lines = [*(",".join(fields(row)) for row in GOODS), *(",".join(row) for row in second), ""]
+    found = read(tmp_path, "\r\n".join(lines))
+    usual = read(tmp_path, "\r\n".join([*lines[: len(GOODS)], ""])).codes
+    assert found.codes - usual, found.verdict.issues
+
+
 def test_a_header_that_stands_alone_in_its_column_is_no_remark(tmp_path: Path) -> None:
     found = read(tmp_path, "id,,\n1,2,3\n4,5,6\n")
     assert found.table == [["id", "column_2", "column_3"], ["1", "2", "3"], ["4", "5", "6"]]

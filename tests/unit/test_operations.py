@@ -292,14 +292,25 @@ def test_too_many_requests_under_way_are_refused_not_forgotten(
 ) -> None:
     monkeypatch.setattr(running, "_KEPT", 10)
     held = Running(lambda _operation: False)
-    for number in range(20):
-        held.claim("s", str(number), None)
+    claims = [held.claim("s", str(number), None) for number in range(20)]
     with pytest.raises(Unavailable):
         held.claim("s", "more", None)
     with pytest.raises(InProgress):
         held.claim("s", "0", None)
-    held.release("s", "0")
+    held.release("s", "0", claims[0])
     held.claim("s", "more", None)
+
+
+def test_who_gives_a_key_back_late_does_not_take_it_from_the_next() -> None:
+    ended: set[str] = set()
+    held = Running(ended.__contains__)
+    first = held.claim("s", "key", None)
+    held.name("s", "key", "first")
+    ended.add("first")
+    held.claim("s", "key", None)
+    held.release("s", "key", first)
+    with pytest.raises(InProgress):
+        held.claim("s", "key", None)
 
 
 def test_operations_are_forgotten_in_order_of_their_commits(here: Here) -> None:

@@ -25,6 +25,11 @@ _ACCEPTED: Final = {
     "agent": _to("getAgent", "The agent that it is about.", name="$response.body#/agent"),
     "approval": _to("getApproval", "What it waits for, if it does.", id="$response.body#/approval"),
 }
+_BEING_READ: Final = {
+    **_of_operation(_OPERATION),
+    "cancel": _to("cancelOperation", "Take it back, before it is committed.", id=_OPERATION),
+    "dataset": _to("getDataset", "What is known of it so far.", name=_NAME),
+}
 _LINKS: Final[dict[tuple[str, str], dict[str, Link]]] = {
     ("getAgent", "200"): {
         "actions": _to("listActions", "What can be done with it now.", name=_NAME),
@@ -90,7 +95,8 @@ def _changes(operation: dict[str, Any], status: str) -> dict[str, Link]:
     if operation["operationId"].startswith("get"):
         return {}
     if body.endswith("/Operation") and status == "202":
-        return _ACCEPTED
+        about_dataset = operation["operationId"] in {"uploadDataset", "validateDataset"}
+        return _BEING_READ if about_dataset else _ACCEPTED
     if not body.endswith("/Plan"):
         return {}
     names = {each["name"]: each["in"] for each in operation.get("parameters", ())}

@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Query, Request
 from starlette.responses import Response
 
 from callboard.api import state
+from callboard.api.deps import ThePlatform
 from callboard.api.reply import reply
 from callboard.domain.errors import Finding, Invalid, OutcomeUnknown, PreconditionFailed
 from callboard.domain.identity import Principal
@@ -19,6 +20,7 @@ from callboard.usecases.submit import Call
 
 _KEY: Final = r"^[A-Za-z0-9._-]{1,128}$"
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+_AT_ONCE: Final = re.compile(r"(?:^|[,;\s])respond-async(?:$|[,;\s])")
 _ETAG: Final = re.compile(r'"([0-9a-f]{40})"')
 
 IdempotencyKey = Annotated[
@@ -39,6 +41,15 @@ PlanHash = Annotated[
 Prefer = Annotated[
     str | None,
     Header(max_length=200, description="`wait=N`: up to N seconds for a final state (RFC 7240)."),
+]
+LongPrefer = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        max_length=200,
+        description="`respond-async`: answer with the operation as soon as nothing more is needed "
+        "from the caller. `wait=N`: after N seconds at most, if it has not ended (RFC 7240).",
+    ),
 ]
 LOCATION: Final = {
     "Location": {
@@ -125,6 +136,40 @@ class Marking:
 
 
 Marked = Annotated[Marking, Depends()]
+
+
+class Waiting(Marking):
+    """As `Marking`, of a call that may take long: `wait` in seconds, None for as long as it takes.
+
+    `respond-async` alone waits for nothing; with `wait=N`, so long first (RFC 7240).
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        platform: ThePlatform,
+        idempotency_key: IdempotencyKey = None,
+        plan_hash: PlanHash = None,
+        prefer: LongPrefer = None,
+        dry_run: DryRun = False,
+    ) -> None:
+        super().__init__(request, idempotency_key, plan_hash, dry_run)
+        wait = _WAIT.search(prefer) if prefer else None
+        at_once = _AT_ONCE.search(prefer) if prefer else None
+        self._applied = ", ".join(
+            said for said in (at_once and "respond-async", wait and f"wait={wait[1]}") if said
+        )
+        self.wait: float | None = 0 if at_once else None
+        if wait:
+            self.wait = min(float(wait[1]), platform.settings.wait_seconds * 3)
+
+    def headers(self, location: str) -> dict[str, str]:
+        """Of the answer, which names what it is about."""
+        applied = {"Preference-Applied": self._applied} if self._applied else {}
+        return {"Location": f"/api/v1/{location}", **applied}
+
+
+Patient = Annotated[Waiting, Depends()]
 
 
 async def perform(

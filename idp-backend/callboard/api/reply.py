@@ -1,9 +1,11 @@
 """Answers as JSON: camelCase, nothing for None, exact decimals as strings."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from hashlib import sha256
+from typing import Annotated, Any, Final
 
 import orjson
+from fastapi import Header
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -16,6 +18,13 @@ ETAG: Final = {
     }
 }
 """How OpenAPI says that an answer carries one."""
+TAGGED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"headers": ETAG},
+    304: {"description": "Nothing changed since that ETag.", "headers": ETAG},
+}
+"""How OpenAPI says that it need not be sent again."""
+IfNoneMatch = Annotated[str | None, Header(description="ETags that the caller has.")]
+_PRIVATE: Final = {"Cache-Control": "private, no-cache"}
 
 
 def reply(
@@ -29,6 +38,16 @@ def reply(
         else orjson.dumps(value)
     )
     return Response(body, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def tagged(value: BaseModel, if_none_match: str | None) -> Response:
+    """A list with the tag of what this caller sees of it; nothing (304) where they have that."""
+    answer = reply(value, headers=_PRIVATE)
+    tag = sha256(answer.body).hexdigest()[:40]
+    if matches(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": quoted(tag), **_PRIVATE})
+    answer.headers["ETag"] = quoted(tag)
+    return answer
 
 
 def quoted(etag: str) -> str:

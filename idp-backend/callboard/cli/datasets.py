@@ -3,21 +3,25 @@
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from callboard.cli import complete, paging, views
-from callboard.cli.client import Client, segment
+from callboard.cli.changing import plan
+from callboard.cli.client import Answer, Client, segment
 from callboard.cli.failure import Failure
-from callboard.cli.following import follow
+from callboard.cli.following import BAD_ENDS, follow
 from callboard.cli.options import Change, changing, printed, served
 from callboard.cli.output import Output, Sheet, emit
-from callboard.cli.text import plural, size
+from callboard.cli.text import line, plural, size
 
 _CHUNK: Final = 256 * 1024
 _LABEL_MAX: Final = 63
+_SOON: Final = "respond-async, wait=2"
+"""What is read at once is answered at once; the rest is followed, and can be taken back."""
 
 
 @click.group(name="datasets")
@@ -83,18 +87,76 @@ def add(
         )
         emit(output, would, Sheet(facts))
         return
-    answer = client.ask(
-        "PUT",
-        f"{path}/content",
-        query={"owner": owner, "sensitivity": sensitivity},
-        headers={"content-type": "text/csv", "content-length": str(bytes_)},
-        content=_pieces(file),
-    )
-    dataset, operation = answer.body["dataset"], answer.body["operation"]
-    if change.wait:
-        operation = follow(client, operation, seconds=change.timeout)
+    sent = _Sent()
+    try:
+        answer = client.ask(
+            "PUT",
+            f"{path}/content",
+            query={"owner": owner, "sensitivity": sensitivity},
+            headers={"content-type": "text/csv", "content-length": str(bytes_), "prefer": _SOON},
+            content=_pieces(file, sent),
+        )
+    except KeyboardInterrupt:
+        if sent.whole:
+            _say(f"whether it was stored is not known: callboard datasets show {name}")
+        else:
+            _say("the upload broke off; nothing was stored")
+        raise
+    _finish(client, output, change, name, answer)
+
+
+@command.command()
+@click.argument("name", shell_complete=complete.datasets)
+@changing
+@printed
+@served
+def validate(client: Client, output: Output, change: Change, name: str) -> None:
+    """Have a dataset read whole again; exit code 1 when it is not valid."""
+    path = f"/datasets/{segment(name)}"
+    if change.dry_run:
+        plan(client, "POST", f"{path}/validations", None, change=change, shown=output)
+        return
+    try:
+        answer = client.ask("POST", f"{path}/validations", headers={"prefer": _SOON})
+    except KeyboardInterrupt:
+        _say("it may go on without you: callboard operations list --state Accepted")
+        raise
+    _finish(client, output, change, name, answer)
+
+
+def _finish(client: Client, output: Output, change: Change, name: str, answer: Answer) -> None:
+    """Follow what is still read, then print what came of it."""
+    if answer.status == 202:
+        operation = _followed(client, answer.body, change)
+        if operation["state"] in BAD_ENDS:
+            emit(output, operation, views.operation(operation))
+            raise Failure(
+                f"the operation ended as {line(operation['state'])}",
+                details=[line(step.get("detail") or "") for step in operation["steps"][-1:]],
+            )
+        dataset = client.get(f"/datasets/{segment(name)}")
+    else:
+        dataset, operation = answer.body["dataset"], answer.body["operation"]
+        if change.wait:
+            operation = follow(client, operation, seconds=change.timeout)
     emit(output, {"dataset": dataset, "operation": operation}, *views.dataset(dataset))
     refuse_invalid(dataset)
+
+
+def _followed(client: Client, operation: dict[str, Any], change: Change) -> dict[str, Any]:
+    try:
+        return follow(client, operation, seconds=change.timeout)
+    except KeyboardInterrupt:
+        id_ = segment(str(operation["id"]))
+        uploaded = operation["action"] == "upload-dataset"
+        _say(f"it goes on without you{'; the content is in its place' if uploaded else ''}")
+        _say(f"callboard operations show {id_} --wait")
+        _say(f"or take it back: callboard operations cancel {id_}")
+        raise
+
+
+def _say(hint: str) -> None:
+    click.echo(f"→ {hint}", err=True)
 
 
 def refuse_invalid(dataset: dict[str, object]) -> None:
@@ -116,7 +178,13 @@ def label_of(file: Path) -> str:
     return label.strip("-")[:_LABEL_MAX].strip("-") or "dataset"
 
 
-def _pieces(file: Path) -> Iterator[bytes]:
+@dataclass(slots=True)
+class _Sent:
+    whole: bool = False
+
+
+def _pieces(file: Path, sent: _Sent) -> Iterator[bytes]:
     with file.open("rb") as opened:
         while piece := opened.read(_CHUNK):
             yield piece
+    sent.whole = True

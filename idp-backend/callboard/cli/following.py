@@ -71,6 +71,10 @@ def _states(
 
 
 def _says(operation: Mapping[str, Any]) -> str:
-    subject = f"{line(operation.get('action'))} {line(operation.get('agent'))}".strip()
+    about = operation.get("agent") or operation.get("dataset")
+    subject = f"{line(operation.get('action'))} {line(about)}".strip()
+    state, steps = line(operation.get("state")), operation.get("steps") or ()
+    last = line(steps[-1].get("name")) if steps and state == "Accepted" else state
+    doing = "" if last == state else f", {last}"
     revision = short(operation.get("revision"))
-    return " ".join(filter(None, (f"{subject}: {line(operation.get('state'))}", revision)))
+    return " ".join(filter(None, (f"{subject}: {state}{doing}", revision)))

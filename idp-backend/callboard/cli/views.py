@@ -136,7 +136,7 @@ def operations(rows: Sequence[Body]) -> Listing:
             Column("id", lambda o: o["id"], keep=True),
             Column("state", lambda o: o["state"], style=state_style),
             Column("action", lambda o: o["action"]),
-            Column("agent", lambda o: o.get("agent")),
+            Column("about", lambda o: o.get("agent") or o.get("dataset")),
             Column("actor", lambda o: o["actor"]),
             Column("revision", lambda o: short(o.get("revision"))),
             Column("started", lambda o: moment(o["steps"][0]["at"]) if o.get("steps") else ""),
@@ -155,7 +155,10 @@ def operation(body: Body) -> Sheet:
     return Sheet(
         (
             ("operation", body["id"]),
-            ("action", f"{body['action']} {body.get('agent', '')}".strip()),
+            (
+                "action",
+                f"{body['action']} {body.get('agent') or body.get('dataset') or ''}".strip(),
+            ),
             ("state", body["state"]),
             ("revision", body.get("revision")),
             ("evidence", body.get("evidence")),

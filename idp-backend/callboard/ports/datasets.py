@@ -30,8 +30,12 @@ class Datasets(Protocol):
         """As in `list`. Raise `NotFound` for a name that is not there."""
         ...
 
-    async def validate(self, name: str) -> Dataset:
-        """Read the file whole, now, and return the verdict. Raise `NotFound`."""
+    async def validate(self, name: str, *, reading: Callable[[], None] | None = None) -> Dataset:
+        """Read the file whole, now, and return the verdict. Raise `NotFound`.
+
+        `reading` is called once the file's turn has come. Cancelling ends the reading within a
+        second, with every copy that it wrote, and what was known of the file stays known.
+        """
         ...
 
     async def settled(self) -> Sequence[Dataset]:
@@ -47,14 +51,17 @@ class Datasets(Protocol):
         sensitivity: Sensitivity | None = None,
         description: str | None = None,
         may_replace: Callable[[Dataset | None], None] | None = None,
+        stored: Callable[[], None] | None = None,
+        reading: Callable[[], None] | None = None,
     ) -> Dataset:
         """Store a new version, streamed, whole or not at all; return it validated.
 
         Raise `TooLarge` past the limit, `Unavailable` when it cannot be stored. The sidecar is
         written only for the fields given. `may_replace` is told what lies there (None: nothing)
         once the stream has ended, right before anything changes and while no other upload of
-        that name can; what it raises is raised, and nothing is stored. It may be called in
-        another thread.
+        that name can; what it raises is raised, and nothing is stored. `stored` is called once
+        the content has its place; both may be called in another thread. `reading` and cancelling
+        are as for `validate`; cancelled before `stored` was called, nothing is stored.
         """
         ...
 

@@ -1,44 +1,158 @@
-"""Recording what a person brought about in the dataset folder, in their name and once."""
+"""What a person brings about in the dataset folder: followed, recorded in their name, and once."""
 
-from collections.abc import Coroutine, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
 
-from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase
+from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
 from callboard.domain.dataset import Dataset
 from callboard.domain.errors import CallboardError, PlanStale
 from callboard.domain.identity import Principal
-from callboard.domain.operation import Operation
+from callboard.domain.operation import Operation, OperationError, OperationState
 from callboard.pipeline.documents import read_dataset
 from callboard.policy.authorise import missing
 from callboard.usecases.dry_runs import dataset_hash
 from callboard.usecases.entries import actor_of
 from callboard.usecases.index import DATASETS
+from callboard.usecases.keyed import once
 from callboard.usecases.memory import Landed
 from callboard.usecases.plans import as_of
 from callboard.usecases.platform import Platform
 from callboard.usecases.submit import Call
-from callboard.usecases.system import DatasetChange, hand_over
+from callboard.usecases.system import DatasetChange, accept, announce, hand_over
+from callboard.usecases.under_way import TakenBack, Work
 
 Recorded = tuple[Dataset, Operation]
 """A dataset as it was read, and the operation that recorded it."""
+STORED: Final = "stored"
+"""The step of an upload whose content took its place."""
+READING: Final = "reading"
+READ: Final = "read"
+_ENDING: Final = 30.0
+"""Seconds to wait for the outcome of what somebody takes back right now."""
 
 
-async def record(
+@dataclass(slots=True, eq=False)
+class Begun:
+    """Tells the caller how far its call has come; `received` once its body is needed no more."""
+
+    operation: str | None = None
+    received: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Steps:
+    """What the dataset folder tells of one operation, from any thread."""
+
+    def __init__(self, platform: Platform, work: Work, begun: Begun) -> None:
+        self._operations, self._work, self._begun = platform.operations, work, begun
+        self._loop = asyncio.get_running_loop()
+
+    def stored(self) -> None:
+        """The content took its place."""
+        self._work.stored = True
+        self._loop.call_soon_threadsafe(self._note, STORED)
+
+    def reading(self) -> None:
+        """The file's turn has come to be read."""
+        self._loop.call_soon_threadsafe(self._note, READING)
+
+    def _note(self, step: str) -> None:
+        self._begun.received.set()
+        if not self._operations.ended(self._work.operation):
+            self._operations.note(self._work.operation, step)
+
+
+async def answered(
     platform: Platform,
     principal: Principal,
-    intent: AuditRecord,
-    reading: Coroutine[None, None, Dataset],
     call: Call,
+    wait: float | None,
+    do: Callable[[Begun], Coroutine[None, None, Recorded]],
+) -> Recorded | Operation:
+    """What `do` recorded; its operation as it stands after `wait` seconds, or once taken back.
+
+    The seconds count from when the body has arrived. A caller that goes away ends nothing.
+    """
+    begun = Begun()
+    doing = asyncio.ensure_future(
+        platform.running.unbroken(
+            once(platform, principal, call, lambda: do(begun), lambda one: first(platform, one))
+        )
+    )
+    doing.add_done_callback(_looked_at)
+    try:
+        if wait is not None:
+            received = asyncio.create_task(begun.received.wait())
+            try:
+                await asyncio.wait((doing, received), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                received.cancel()
+            await asyncio.wait((doing,), timeout=wait)
+            if not doing.done() and begun.operation:
+                return await platform.operations.find(begun.operation)
+        return await doing
+    except TakenBack as error:
+        return await platform.operations.find(error.operation)
+
+
+def _looked_at(task: asyncio.Future[Recorded]) -> None:
+    if not task.cancelled():
+        task.exception()  # the caller has it, or its operation says so
+
+
+async def bring_about(
+    platform: Platform,
+    principal: Principal,
+    action: str,
+    target: Target,
+    call: Call,
+    begun: Begun,
+    do: Callable[[Steps], Coroutine[None, None, Dataset]],
+    *,
+    stores: bool = False,
 ) -> Recorded:
-    """Wait for the reading and hand its verdict to the committer."""
-    dataset = await reading
+    """Journal the intent, store and read as `do` says, and hand the verdict to the committer.
+
+    Raise `TakenBack` once it was ended, after its outcome was recorded; `TooManyRequests`.
+    """
+    with platform.under_way.place(principal.subject), _in_hand(platform, target.name):
+        intent = await announce(platform, principal, action, target, request_id=call.request_id)
+        operation = accept(platform, principal, intent, call.idempotency_key).id
+        if call.idempotency_key:
+            platform.running.name(principal.subject, call.idempotency_key, operation)
+        work = Work(operation, stored=False if stores else None)
+        begun.operation = operation
+        if not stores:
+            begun.received.set()
+        told = Steps(platform, work, begun)
+        with platform.under_way.holding(work):
+            try:
+                dataset = await platform.under_way.run(work, do(told))
+            except TakenBack:
+                await platform.operations.wait(operation, _ENDING)
+                raise
+            except BaseException as error:
+                await _broke_off(platform, principal, intent, error, work)
+                raise
+            work.read = True
+            platform.operations.note(operation, READ, f"it is {dataset.state}")
+            return dataset, await _recorded(platform, principal, intent, dataset, call)
+
+
+async def _recorded(
+    platform: Platform, principal: Principal, intent: AuditRecord, dataset: Dataset, call: Call
+) -> Operation:
     change = DatasetChange(dataset.name, dataset, key=call.idempotency_key, request_hash=call.hash)
     submission = hand_over(platform, principal, intent, change)
     await submission.done.wait()
-    operation = await platform.operations.find(submission.operation)
+    operation = await platform.operations.wait(submission.operation, _ENDING)
     if operation.same_as:
-        operation = await platform.operations.find(operation.same_as)
-    return dataset, operation
+        return await platform.operations.find(operation.same_as)
+    if operation.state is OperationState.CANCELLED:
+        raise TakenBack(operation.id)
+    return operation
 
 
 async def first(platform: Platform, landed: Landed) -> Recorded:
@@ -69,7 +183,7 @@ def check_plan(
 
 
 @contextmanager
-def in_hand(platform: Platform, name: str) -> Iterator[None]:
+def _in_hand(platform: Platform, name: str) -> Iterator[None]:
     """Keep the scan off: what a person brings about is recorded in their name."""
     platform.in_hand[name] += 1
     try:
@@ -80,14 +194,17 @@ def in_hand(platform: Platform, name: str) -> Iterator[None]:
             del platform.in_hand[name]
 
 
-async def broke_off(
+async def _broke_off(
     platform: Platform,
     principal: Principal,
     intent: AuditRecord,
     error: BaseException,
-    reason: str,
+    work: Work,
 ) -> None:
     """Settle the intent of what failed before there was a verdict."""
+    what = "the reading broke off" if work.stored is None else "the upload broke off"
+    said = error.detail.rstrip(".") if isinstance(error, CallboardError) else what
+    reason = said if work.stored is None else f"{said}; {work.left}"
     await platform.outcomes.record(
         Entry(
             phase=Phase.OUTCOME,
@@ -102,9 +219,12 @@ async def broke_off(
             settles=intent.id,
         )
     )
+    ended = OperationError(code=str(Outcome.FAILED), detail=reason)
+    platform.operations.move(
+        work.operation,
+        OperationState.FAILED,
+        reason,
+        error=error if isinstance(error, CallboardError) else ended,
+    )
     # Also of what is no error of ours: a caller that went away, a body that stopped arriving.
     error.recorded = True  # type: ignore[attr-defined]
-
-
-def why(error: BaseException, otherwise: str) -> str:
-    return error.detail.rstrip(".") if isinstance(error, CallboardError) else otherwise

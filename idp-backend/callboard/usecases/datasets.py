@@ -1,11 +1,11 @@
 """What people do with datasets: look, upload, have them read again."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from callboard.domain.audit import AuditRecord, Target
+from callboard.domain.audit import Target
 from callboard.domain.dataset import Dataset, Sensitivity
 from callboard.domain.errors import (
     CallboardError,
@@ -18,25 +18,23 @@ from callboard.domain.errors import (
 )
 from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.names import DatasetName, TeamName
+from callboard.domain.operation import Operation
 from callboard.domain.plan import Plan
 from callboard.policy.authorise import authorise, missing
 from callboard.policy.visibility import visible as visible  # noqa: PLC0414 - others ask here
 from callboard.ports.datasets import StoredVersion
 from callboard.usecases.dataset_records import (
+    Begun,
     Recorded,
-    broke_off,
+    Steps,
+    answered,
+    bring_about,
     check_plan,
-    first,
-    in_hand,
-    record,
-    why,
 )
 from callboard.usecases.dry_runs import dataset_hash, dataset_plan
 from callboard.usecases.index import Found
-from callboard.usecases.keyed import once
 from callboard.usecases.platform import Platform
 from callboard.usecases.submit import Call
-from callboard.usecases.system import announce
 
 UPLOAD: Final = "upload-dataset"
 VALIDATE: Final = "validate-dataset"
@@ -89,12 +87,15 @@ async def upload(
     owner: str | None = None,
     sensitivity: Sensitivity | None = None,
     call: Call = _PLAIN,
-) -> Recorded:
+    wait: float | None = None,
+) -> Recorded | Operation:
     """Store a new version, read it, and record the verdict in Git.
 
     A new dataset belongs to `owner`, by default the caller's only team. An existing one may be
     replaced by its team; one of the platform by administrators. Whose it is, is asked before the
-    stream and again once it has ended: a slow one takes nothing that came meanwhile.
+    stream and again once it has ended: a slow one takes nothing that came meanwhile. The answer is
+    the operation alone when it is not recorded `wait` seconds after the stream has ended, or when
+    it was taken back.
     """
     asked = _asked(owner, sensitivity)
 
@@ -103,80 +104,56 @@ async def upload(
         check_plan(platform, principal, UPLOAD, name, asked, there, call)
         return owned_by
 
-    async def stored(intent: AuditRecord) -> Dataset:
-        replacing = False
-
-        def still(there: Dataset | None) -> None:
-            nonlocal replacing
-            if may_replace(there) != intent.target.owner:
-                raise Stale(f"The dataset {name} became somebody else's meanwhile")
-            replacing = True
-
-        try:
-            return await platform.datasets.put(
-                *(name, content),
-                owner=intent.target.owner,
-                sensitivity=sensitivity,
-                may_replace=still,
-            )
-        except BaseException as error:
-            left = "its content may be in place, and a scan records it then"
-            reason = why(error, "the upload broke off")
-            reason = f"{reason}; {left if replacing else 'nothing was stored'}"
-            await broke_off(platform, principal, intent, error, reason)
-            raise
-
-    async def do() -> Recorded:
+    async def do(begun: Begun) -> Recorded:
         _check_names(name, owner)
         owned_by = may_replace(await _existing(platform, name))
         target = Target(kind="dataset", name=name, owner=owned_by)
-        with in_hand(platform, name):
-            intent = await announce(platform, principal, UPLOAD, target, request_id=call.request_id)
-            return await record(platform, principal, intent, stored(intent), call)
 
-    return await _once(platform, principal, call, do)
+        def still(there: Dataset | None) -> None:
+            if may_replace(there) != owned_by:
+                raise Stale(f"The dataset {name} became somebody else's meanwhile")
+
+        def put(steps: Steps) -> Coroutine[None, None, Dataset]:
+            return platform.datasets.put(
+                *(name, content),
+                owner=owned_by,
+                sensitivity=sensitivity,
+                may_replace=still,
+                stored=steps.stored,
+                reading=steps.reading,
+            )
+
+        return await bring_about(platform, principal, UPLOAD, target, call, begun, put, stores=True)
+
+    return await answered(platform, principal, call, wait, do)
 
 
 async def validate(
-    platform: Platform, principal: Principal, name: str, *, call: Call = _PLAIN
-) -> Recorded:
-    """Read the file whole, now, and record the verdict if it is another one."""
+    platform: Platform,
+    principal: Principal,
+    name: str,
+    *,
+    call: Call = _PLAIN,
+    wait: float | None = None,
+) -> Recorded | Operation:
+    """Read the file whole, now, and record the verdict if it is another one.
 
-    async def read(intent: AuditRecord) -> Dataset:
-        try:
-            return await platform.datasets.validate(name)
-        except BaseException as error:
-            reason = why(error, "the reading broke off")
-            await broke_off(platform, principal, intent, error, reason)
-            raise
+    The answer is the operation alone when that takes longer than `wait` seconds, or when it was
+    taken back.
+    """
 
-    async def do() -> Recorded:
+    async def do(begun: Begun) -> Recorded:
         before = await get(platform, principal, name)
         _may_write(platform, principal, before)
         check_plan(platform, principal, VALIDATE, name, {}, before, call)
         target = Target(kind="dataset", name=name, owner=before.owner)
-        with in_hand(platform, name):
-            intent = await announce(
-                platform, principal, VALIDATE, target, request_id=call.request_id
-            )
-            return await record(platform, principal, intent, read(intent), call)
 
-    return await _once(platform, principal, call, do)
+        def read(steps: Steps) -> Coroutine[None, None, Dataset]:
+            return platform.datasets.validate(name, reading=steps.reading)
 
+        return await bring_about(platform, principal, VALIDATE, target, call, begun, read)
 
-async def _once(
-    platform: Platform,
-    principal: Principal,
-    call: Call,
-    do: Callable[[], Coroutine[None, None, Recorded]],
-) -> Recorded:
-    return await once(
-        platform,
-        principal,
-        call,
-        lambda: platform.running.unbroken(do()),
-        lambda landed: first(platform, landed),
-    )
+    return await answered(platform, principal, call, wait, do)
 
 
 async def plan_upload(

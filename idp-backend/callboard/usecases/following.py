@@ -100,9 +100,12 @@ async def may_cancel(platform: Platform, principal: Principal, id_: str) -> Oper
             needs=["platform-admin"],
             ask=platform.site.contact,
         )
-    if not _awaits(operation) and not platform.committer.waits(id_):
-        raise _too_late(operation)
-    return operation
+    if _awaits(operation) or id_ in platform.under_way or platform.committer.waits(id_):
+        return operation
+    replica = platform.seal.replica_of(id_)
+    if operation.state is OperationState.ACCEPTED and replica != platform.journal.replica:
+        raise ActionUnavailable(f"Replica {replica} works on it: it can be taken back there")
+    raise _too_late(operation)
 
 
 async def taken_back(platform: Platform, principal: Principal, id_: str) -> Operation | None:
@@ -127,9 +130,18 @@ def _too_late(operation: Operation) -> ActionUnavailable:
 async def cancel(
     platform: Platform, principal: Principal, id_: str, *, request_id: str | None = None
 ) -> Operation:
-    """Only its author, or an administrator, and only before it is committed."""
+    """Only its author, or an administrator, and only before it is committed.
+
+    What reads a file for it is gone, with all that it wrote, when this returns.
+    """
     operation = await may_cancel(platform, principal, id_)
-    waits = _awaits(operation)
+    return await platform.running.unbroken(_cancel(platform, principal, operation, request_id))
+
+
+async def _cancel(
+    platform: Platform, principal: Principal, operation: Operation, request_id: str | None
+) -> Operation:
+    id_, waits = operation.id, _awaits(operation)
     intent = await platform.journal.append(
         Entry(
             phase=Phase.INTENT,
@@ -143,20 +155,21 @@ async def cancel(
     try:
         if waits and operation.approval:
             await platform.approvals.cancel(operation.approval, principal, "taken back")
-        elif not platform.committer.withdraw(id_):
-            raise _too_late(operation)
+        elif not (await platform.under_way.end(id_) or platform.committer.withdraw(id_)):
+            raise _too_late(platform.operations.held(id_) or operation)
     except CallboardError as error:
         await platform.outcomes.record(_outcome(intent, principal, Outcome.FAILED, error.detail))
         error.recorded = True
         raise
-    detail = f"taken back by {principal.username}"
+    left = platform.under_way.left(id_)
+    detail = f"taken back by {principal.username}" + (f"; {left}" if left else "")
     await platform.outcomes.record(_outcome(intent, principal, Outcome.CANCELLED, detail))
     await platform.outcomes.record(
         Entry(
             phase=Phase.OUTCOME,
             actor=actor_of(principal),
             action=operation.action,
-            target=agent_target(operation.agent, operation.owner),
+            target=_about(operation),
             outcome=Outcome.CANCELLED,
             reason=detail,
             request_id=request_id,
@@ -164,6 +177,12 @@ async def cancel(
         )
     )
     return platform.operations.move(id_, OperationState.CANCELLED, detail)
+
+
+def _about(operation: Operation) -> Target:
+    if operation.dataset is None:
+        return agent_target(operation.agent, operation.owner)
+    return Target(kind="dataset", name=operation.dataset, owner=operation.owner)
 
 
 def _outcome(intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str) -> Entry:

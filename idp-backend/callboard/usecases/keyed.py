@@ -34,8 +34,8 @@ async def once(
     first = platform.state.memory.answered(subject, key, call.hash)
     platform.approvals.by_key(subject, key, call.hash)
     if first is None:
-        platform.running.claim(subject, key, call.hash)
-        return await _claimed(platform, subject, key, call.hash, do)
+        claim = platform.running.claim(subject, key, call.hash)
+        return await _claimed(platform, subject, key, call.hash, claim, do)
     if landed is None:
         raise KeyReused(f"Idempotency-Key {key} was used for another request; use a new key")
     return await landed(first)
@@ -46,11 +46,12 @@ async def _claimed(
     subject: str,
     key: str,
     hash_: str | None,
+    claim: object,
     do: Callable[[], Coroutine[None, None, T]],
 ) -> T:
     try:
         answer = await do()
     finally:
-        platform.running.release(subject, key)
+        platform.running.release(subject, key, claim)
     platform.answers.keep(subject, key, hash_, answer, platform.now())
     return answer

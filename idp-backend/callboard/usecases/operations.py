@@ -28,8 +28,8 @@ from callboard.usecases.seal import Seal
 
 _LOOK: Final = 1.0
 """Seconds between two looks at what another replica works on."""
-_KEPT: Final = 50_000
-"""Operations that ended, and as many that wait."""
+_KEPT: Final = 10_000
+"""Operations that ended, and as many that wait, about 5 kB each; Git and the journal know more."""
 _STATES: Final = {
     Outcome.COMMITTED: OperationState.COMMITTED,
     Outcome.FAILED: OperationState.FAILED,
@@ -100,7 +100,7 @@ class Operations:
         state: OperationState,
         detail: str = "",
         *,
-        error: CallboardError | None = None,
+        error: CallboardError | OperationError | None = None,
         **changes: object,
     ) -> Operation:
         """Record the next state of an operation and wake who waits for it."""
@@ -111,10 +111,19 @@ class Operations:
                 "state": state,
                 "final": self._is_final(state),
                 "steps": (*before.steps, Step(name=str(state), at=now, detail=detail)),
-                "error": None if error is None else problem(error),
+                "error": problem(error) if isinstance(error, CallboardError) else error,
                 **changes,
             }
         )
+        self._held.change(after)
+        self._wake(id_)
+        return after
+
+    def note(self, id_: str, step: str, detail: str = "") -> Operation:
+        """Record how far one has come that stays in its state, and wake who waits for it."""
+        before = self._held[id_]
+        taken = Step(name=step, at=self._now(), detail=detail)
+        after = before.model_copy(update={"steps": (*before.steps, taken)})
         self._held.change(after)
         self._wake(id_)
         return after

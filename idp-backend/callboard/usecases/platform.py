@@ -29,6 +29,7 @@ from callboard.usecases.refusals import Refusals
 from callboard.usecases.running import Running
 from callboard.usecases.seal import Seal
 from callboard.usecases.state import State
+from callboard.usecases.under_way import UnderWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Platform:
     """One scan of the datasets at a time: two would record the same change twice."""
     in_hand: Counter[str] = field(default_factory=Counter)
     """Datasets that somebody is uploading or has read again right now, each with how many."""
+    under_way: UnderWay = field(default_factory=UnderWay)
     answers: Answers = field(default_factory=Answers)
     reached: Reached = unwatched
     """Told of the named points of the write path, for drills."""

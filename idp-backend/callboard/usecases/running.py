@@ -40,10 +40,9 @@ class Running:
         if not task.cancelled():
             task.exception()  # the caller has it, or has gone
 
-    def claim(self, subject: str, key: str, request_hash: str | None) -> None:
-        """Take the key; raise `InProgress` or `KeyReused` while another request has it.
-
-        Raise `Unavailable` when too many are under way to remember one more.
+    def claim(self, subject: str, key: str, request_hash: str | None) -> object:
+        """Take the key; return what gives it back. Raise `InProgress` or `KeyReused` while another
+        request has it, `Unavailable` when too many are under way to remember one more.
         """
         held = self._claims.get((subject, key))
         if held is not None and not (held.operation and self._ended(held.operation)):
@@ -55,15 +54,18 @@ class Running:
         self._forget()
         if len(self._claims) >= 2 * _KEPT and held is None:
             raise Unavailable("Too many requests are under way; try again", retry_after=1)
-        self._claims[subject, key] = _Claim(request_hash)
+        claim = self._claims[subject, key] = _Claim(request_hash)
         self._claims.move_to_end((subject, key))
+        return claim
 
     def name(self, subject: str, key: str, operation: str) -> None:
         """Say which operation the key's request became."""
         self._claims[subject, key].operation = operation
 
-    def release(self, subject: str, key: str) -> None:
-        self._claims.pop((subject, key), None)
+    def release(self, subject: str, key: str, claim: object) -> None:
+        """Give it back, unless another request took it since: the operation may have ended."""
+        if self._claims.get((subject, key)) is claim:
+            del self._claims[subject, key]
 
     def _forget(self) -> None:
         """Drop the oldest that ended; those still under way go behind, to be asked again later."""

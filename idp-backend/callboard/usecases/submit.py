@@ -88,13 +88,13 @@ async def submit(
     if waiting := platform.approvals.by_key(principal.subject, key, call.hash):
         return await platform.operations.find(waiting.operation)
     platform.answers.of(principal.subject, key, call.hash, platform.now())
-    platform.running.claim(principal.subject, key, call.hash)
+    claim = platform.running.claim(principal.subject, key, call.hash)
 
     async def claimed() -> Operation:
         try:
             return await _accept(platform, principal, action, agent, body, call)
         except BaseException as error:
-            platform.running.release(principal.subject, key)
+            platform.running.release(principal.subject, key, claim)
             memory, refused = platform.state.memory, isinstance(error, CallboardError)
             # What speaks against it may be its own first try, which landed after we looked.
             if refused and (first := memory.answered(principal.subject, key, call.hash)):

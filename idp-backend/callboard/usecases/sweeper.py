@@ -88,6 +88,8 @@ def stall(platform: Platform) -> None:
     deadline = timedelta(seconds=platform.settings.operation_deadline_seconds)
     for operation in platform.operations.unfinished():
         overdue = platform.now() - operation.steps[-1].at > deadline
+        if operation.id in platform.under_way:
+            continue  # it is read, or waits for that: there is another limit to it
         if overdue and operation.state is OperationState.ACCEPTED:
             platform.operations.move(
                 operation.id,

@@ -148,13 +148,13 @@ async def announce(
     )
 
 
-def hand_over(
-    platform: Platform, principal: Principal, intent: AuditRecord, change: Change
-) -> Submission:
-    """Make the announced operation and give it to the committer."""
+def accept(
+    platform: Platform, principal: Principal, intent: AuditRecord, key: str | None
+) -> Operation:
+    """Make the announced operation, to be seen from now on."""
     assert intent.operation is not None
     target = intent.target
-    platform.operations.add(
+    return platform.operations.add(
         Operation(
             id=intent.operation,
             action=intent.action,
@@ -165,13 +165,22 @@ def hand_over(
             subject=principal.subject,
             state=OperationState.ACCEPTED,
             steps=(Step(name=str(OperationState.ACCEPTED), at=platform.now()),),
-            idempotency_key=change.key,
+            idempotency_key=key,
         )
     )
+
+
+def hand_over(
+    platform: Platform, principal: Principal, intent: AuditRecord, change: Change
+) -> Submission:
+    """Give the announced operation to the committer; make it if nobody has."""
+    assert intent.operation is not None
+    if platform.operations.held(intent.operation) is None:
+        accept(platform, principal, intent, change.key)
     submission = Submission(
         operation=intent.operation,
         action=intent.action,
-        target=target,
+        target=intent.target,
         principal=principal,
         change=change,
         intent=intent,

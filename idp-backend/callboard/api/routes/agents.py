@@ -11,7 +11,7 @@ from callboard.api.deps import Caller, ThePlatform
 from callboard.api.gates import at_all, on_agent
 from callboard.api.mutating import Caller_, JsonBody, operation_docs, perform
 from callboard.api.paging import Cursor, Limit, page
-from callboard.api.reply import ETAG, quoted, reply
+from callboard.api.reply import ETAG, TAGGED, IfNoneMatch, quoted, reply, tagged
 from callboard.api.schemas import body_of
 from callboard.api.views import AgentList, AgentView, Commit, FileDiff, agent_view, commit_view
 from callboard.domain.errors import Finding, Invalid, PreconditionRequired
@@ -53,7 +53,12 @@ async def create_agent(
 
 
 @router.get(
-    "", name="list", operation_id="listAgents", summary="List agents", response_model=AgentList
+    "",
+    name="list",
+    operation_id="listAgents",
+    summary="List agents",
+    response_model=AgentList,
+    responses=TAGGED,
 )
 async def list_agents(
     platform: ThePlatform,
@@ -64,6 +69,7 @@ async def list_agents(
     q: Annotated[str | None, Query(max_length=200, description="In name or description.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     shown, view = await agents.list_(
         platform, caller, owner=owner, dataset=dataset, state=state, q=q
@@ -72,12 +78,13 @@ async def list_agents(
     broken = []
     if caller.scope(Permission.AGENT_READ) is Scope.ALL:
         broken = [{"path": b.path, "message": b.message} for b in view.broken.values()]
-    return reply(
+    return tagged(
         AgentList.model_construct(
             items=[agent_view(one, platform.site) for one in items],
             cursor=following,
             broken=broken,
-        )
+        ),
+        if_none_match,
     )
 
 

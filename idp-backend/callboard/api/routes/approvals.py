@@ -10,7 +10,7 @@ from callboard.api.deps import Caller, ThePlatform
 from callboard.api.gates import at_all
 from callboard.api.mutating import Marked, Marking
 from callboard.api.paging import Cursor, Limit, page
-from callboard.api.reply import reply
+from callboard.api.reply import TAGGED, IfNoneMatch, reply, tagged
 from callboard.api.views import ApprovalView, Page, ReviewBody
 from callboard.domain.approval import Approval, ApprovalState
 from callboard.domain.errors import CallboardError
@@ -28,7 +28,11 @@ router = APIRouter(prefix="/approvals", tags=["approvals"], route_class=StrictRo
 
 
 @router.get(
-    "", operation_id="listApprovals", summary="Newest first", response_model=Page[ApprovalView]
+    "",
+    operation_id="listApprovals",
+    summary="Newest first",
+    response_model=Page[ApprovalView],
+    responses=TAGGED,
 )
 async def list_approvals(
     platform: ThePlatform,
@@ -36,11 +40,12 @@ async def list_approvals(
     state: Annotated[ApprovalState | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     found = await platform.approvals.list(caller, state)
     items, more = page(found, limit, cursor, _order, descending=True)
     views = [_view(platform, caller, approval) for approval in items]
-    return reply(Page[ApprovalView].model_construct(items=views, cursor=more))
+    return tagged(Page[ApprovalView].model_construct(items=views, cursor=more), if_none_match)
 
 
 @router.get("/{id}", operation_id="getApproval", summary="One", response_model=ApprovalView)

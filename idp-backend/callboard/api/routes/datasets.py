@@ -1,6 +1,6 @@
 """`/datasets`: what lies in the folder or bucket, with verdict and profile."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -8,25 +8,49 @@ from starlette.responses import Response
 from callboard.api.body import StrictRoute, gated
 from callboard.api.deps import Caller, ThePlatform
 from callboard.api.gates import at_all
-from callboard.api.mutating import Marked
+from callboard.api.mutating import LOCATION, Patient, Waiting
 from callboard.api.paging import Cursor, Limit, page
-from callboard.api.reply import reply
+from callboard.api.reply import TAGGED, IfNoneMatch, reply, tagged
 from callboard.api.views import AgentView, Page, Upload, VersionView, agent_view
 from callboard.domain.dataset import Dataset, Sensitivity
 from callboard.domain.identity import Permission
+from callboard.domain.operation import Operation
 from callboard.domain.plan import Plan
 from callboard.usecases import agents, datasets
+from callboard.usecases.dataset_records import Recorded
 
 router = APIRouter(prefix="/datasets", tags=["datasets"], route_class=StrictRoute)
+_DESCRIPTION: Final = (
+    "The call waits until it is read and recorded, unless Prefer says otherwise. Meanwhile its "
+    "operation is Accepted, with its steps, and can be cancelled: then nothing is recorded."
+)
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The dataset and its operation; a Plan with dryRun=true."},
+    202: {
+        "model": Operation,
+        "description": "The operation as it stands: it goes on, or was taken back.",
+        "headers": LOCATION,
+    },
+}
 
 
-@router.get("", operation_id="listDatasets", summary="Live, by name", response_model=Page[Dataset])
+@router.get(
+    "",
+    operation_id="listDatasets",
+    summary="Live, by name",
+    response_model=Page[Dataset],
+    responses=TAGGED,
+)
 async def list_datasets(
-    platform: ThePlatform, caller: Caller, limit: Limit = 50, cursor: Cursor = None
+    platform: ThePlatform,
+    caller: Caller,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     found = await datasets.list_(platform, caller)
     items, more = page(found, limit, cursor, lambda dataset: dataset.name)
-    return reply(Page[Dataset].model_construct(items=items, cursor=more))
+    return tagged(Page[Dataset].model_construct(items=items, cursor=more), if_none_match)
 
 
 @router.get("/{name}", operation_id="getDataset", summary="One", response_model=Dataset)
@@ -67,12 +91,14 @@ async def list_agents(name: str, platform: ThePlatform, caller: Caller) -> Respo
     name="upload-dataset",
     operation_id="uploadDataset",
     summary="Store a new version (streamed), read it, record the verdict",
-    description="A dry run answers with a Plan of everything but the content, which it does not "
-    "read. Under an Idempotency-Key a request is the same by path, query, Content-Length and "
-    "Content-Digest (RFC 9530): send the digest for the content itself to count.",
+    description=f"{_DESCRIPTION} Cancelled before the content has its place (the step `stored`), "
+    "nothing is stored; after it, the content stays, and a scan reads and records it. A dry run "
+    "answers with a Plan of everything but the content, which it does not read. Under an "
+    "Idempotency-Key a request is the same by path, query, Content-Length and Content-Digest "
+    "(RFC 9530): send the digest for the content itself to count.",
     response_model=Upload | Plan,
     status_code=200,
-    responses={200: {"description": "The dataset and its operation; a Plan with dryRun=true."}},
+    responses=_ANSWERS,
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -86,7 +112,7 @@ async def upload(
     request: Request,
     platform: ThePlatform,
     caller: Caller,
-    marking: Marked,
+    marking: Patient,
     owner: Annotated[str | None, Query(max_length=63, description="The team that owns it.")] = None,
     sensitivity: Annotated[Sensitivity | None, Query()] = None,
 ) -> Response:
@@ -101,7 +127,7 @@ async def upload(
         "length": request.headers.get("content-length"),
         "digest": request.headers.get("content-digest"),
     }
-    dataset, operation = await datasets.upload(
+    answer = await datasets.upload(
         platform,
         caller,
         name,
@@ -109,9 +135,9 @@ async def upload(
         owner=owner,
         sensitivity=sensitivity,
         call=marking.call(declared),
+        wait=marking.wait,
     )
-    headers = {"Location": f"/api/v1/datasets/{name}"}
-    return reply(Upload(dataset=dataset, operation=operation), 200, headers)
+    return _reply(answer, marking, f"datasets/{name}")
 
 
 @router.post(
@@ -119,12 +145,21 @@ async def upload(
     name="validate-dataset",
     operation_id="validateDataset",
     summary="Read it whole, now",
-    description="A dry run answers with a Plan and reads nothing.",
+    description=f"{_DESCRIPTION} A dry run answers with a Plan and reads nothing.",
     response_model=Upload | Plan,
+    status_code=200,
+    responses=_ANSWERS,
 )
 @gated(at_all(Permission.DATASET_WRITE))
-async def validate(name: str, platform: ThePlatform, caller: Caller, marking: Marked) -> Response:
+async def validate(name: str, platform: ThePlatform, caller: Caller, marking: Patient) -> Response:
     if marking.dry_run:
         return reply(await datasets.plan_validation(platform, caller, name))
-    dataset, operation = await datasets.validate(platform, caller, name, call=marking.call())
-    return reply(Upload(dataset=dataset, operation=operation))
+    answer = await datasets.validate(platform, caller, name, call=marking.call(), wait=marking.wait)
+    return _reply(answer, marking, f"datasets/{name}")
+
+
+def _reply(answer: Recorded | Operation, marking: Waiting, location: str) -> Response:
+    if isinstance(answer, Operation):
+        return reply(answer, 202, marking.headers(f"operations/{answer.id}"))
+    dataset, operation = answer
+    return reply(Upload(dataset=dataset, operation=operation), 200, marking.headers(location))

@@ -11,7 +11,7 @@ from callboard.api.body import StrictRoute
 from callboard.api.deps import Caller, ThePlatform
 from callboard.api.mutating import LOCATION, Marked
 from callboard.api.paging import Cursor, Limit, below, page
-from callboard.api.reply import reply
+from callboard.api.reply import TAGGED, IfNoneMatch, reply, tagged
 from callboard.api.schemas import REF
 from callboard.api.views import Page
 from callboard.domain.errors import PlanStale
@@ -41,7 +41,11 @@ _EVENT: Final = {
 
 
 @router.get(
-    "", operation_id="listOperations", summary="Newest first", response_model=Page[Operation]
+    "",
+    operation_id="listOperations",
+    summary="Newest first",
+    response_model=Page[Operation],
+    responses=TAGGED,
 )
 async def list_operations(
     platform: ThePlatform,
@@ -50,12 +54,13 @@ async def list_operations(
     agent: Annotated[str | None, Query(max_length=63)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     found = await following.list_(
         platform, caller, state=state, agent=agent, before=below(cursor), limit=limit + 1
     )
     items, more = page(found, limit, None, following.order)
-    return reply(Page[Operation].model_construct(items=items, cursor=more))
+    return tagged(Page[Operation].model_construct(items=items, cursor=more), if_none_match)
 
 
 @router.get("/{id}", operation_id="getOperation", summary="One", response_model=Operation)

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,10 +46,11 @@ def locked(path: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def checksum(path: Path) -> str:
-    """`sha256:…` of a file's content."""
+def checksum(path: Path, go_on: Callable[[], None] = lambda: None) -> str:
+    """`sha256:…` of a file's content; `go_on` is called now and then and may raise."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
+            go_on()
             digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"

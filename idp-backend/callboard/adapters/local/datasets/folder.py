@@ -25,7 +25,7 @@ from callboard.adapters.local.datasets.sidecar import (
     read_sidecar,
     write_sidecar,
 )
-from callboard.adapters.local.datasets.threads import to_its_end
+from callboard.adapters.local.datasets.threads import stoppable, to_its_end
 from callboard.adapters.local.datasets.upload import PREFIX, Upload
 from callboard.adapters.local.datasets.versions import KeptVersions
 from callboard.domain.dataset import Dataset, DatasetState, Issue, Sensitivity
@@ -82,10 +82,10 @@ class FolderDatasets:
     async def get(self, name: str) -> Dataset:
         return self._dataset(await self._seen(name))
 
-    async def validate(self, name: str) -> Dataset:
+    async def validate(self, name: str, *, reading: Callable[[], None] | None = None) -> Dataset:
         seen = await self._seen(name)
         if seen.entry.trouble is None:
-            await self._readings.read(seen.entry)
+            await self._readings.read(seen.entry, reading)
         return await self.get(name)
 
     async def settled(self) -> Sequence[Dataset]:
@@ -104,6 +104,8 @@ class FolderDatasets:
         sensitivity: Sensitivity | None = None,
         description: str | None = None,
         may_replace: Callable[[Dataset | None], None] | None = None,
+        stored: Callable[[], None] | None = None,
+        reading: Callable[[], None] | None = None,
     ) -> Dataset:
         self._check_name(name)
         changes = {"owner": owner, "sensitivity": sensitivity, "description": description}
@@ -117,16 +119,16 @@ class FolderDatasets:
         try:
             await upload.receive(content)
             async with self._one_upload[name]:
-                replaced = await to_its_end(self._store, name, upload, given, may_replace)
-            if replaced:
-                self._readings.stop(replaced)
+                await stoppable(self._store, name, upload, given, may_replace, stored)
         except OSError as error:
             reason = error.strerror or "unknown reason"
             raise Unavailable(f"The dataset cannot be stored: {reason}", retry_after=30) from error
         finally:
             await to_its_end(upload.drop)
         seen = await self._seen(name)
-        return self._dataset(seen) if seen.verdict else await self.validate(name)
+        if seen.verdict:
+            return self._dataset(seen)
+        return await self.validate(name, reading=reading)
 
     async def versions(self, name: str) -> Sequence[StoredVersion]:
         seen = await self._seen(name)
@@ -219,12 +221,17 @@ class FolderDatasets:
 
     def _store(
         self,
+        go_on: Callable[[], None],
         name: str,
         upload: Upload,
         given: Mapping[str, object],
         may_replace: Callable[[Dataset | None], None] | None,
-    ) -> Path | None:
-        """Move an upload into its place, the older version into its own; where it replaced one."""
+        stored: Callable[[], None] | None,
+    ) -> None:
+        """Move an upload into its place, the older version into its own.
+
+        Whether to `go_on` is asked until anything changes, and not any more from then on.
+        """
         with locked(self._folder / PRIVATE / _LOCK):  # another process may serve the folder too
             entry = next((each for each in listed(self._folder) if each.name == name), None)
             seen = self._look_at(entry) if entry else None
@@ -236,25 +243,29 @@ class FolderDatasets:
             path = entry.sidecar if entry else target.with_name(f"{target.name}.meta.yaml")
             # Restricted content is never in place before the word that restricts it.
             describe_first = not entry or given.get("sensitivity") is Sensitivity.RESTRICTED
+            present = self._present(seen, go_on) if seen else None
+            go_on()
             if describe_first:
                 self._describe(path, given)
-            replaced = self._replace(name, target, upload, seen)
+            self._replace(name, target, upload, present)
+            if stored:
+                stored()
             if not describe_first:
                 self._describe(path, given)
-        return target if replaced else None
 
-    def _replace(self, name: str, target: Path, upload: Upload, seen: _Seen | None) -> bool:
-        if seen is None:
+    def _present(self, seen: _Seen, go_on: Callable[[], None]) -> str:
+        if seen.verdict and seen.verdict.version:
+            return seen.verdict.version
+        return checksum(seen.entry.path, go_on)
+
+    def _replace(self, name: str, target: Path, upload: Upload, present: str | None) -> None:
+        if present is None:
             upload.move(target)
-            return False
-        verdict = seen.verdict
-        present = verdict.version if verdict and verdict.version else checksum(target)
-        if present != upload.version:
+        elif present != upload.version:
             kept = self._versions.keep(name, present, target)
             upload.move(target)
+            self._readings.stop(target)
             self._versions.replaced(name, kept, self._clock())
-            return True
-        return False
 
     def _describe(self, path: Path, given: Mapping[str, object]) -> None:
         if given:

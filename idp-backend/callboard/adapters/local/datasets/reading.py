@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,8 @@ class Readings:
         self._queued: dict[Path, asyncio.Task[Verdict]] = {}
         self._early: dict[Path, list[Issue]] = {}
         self._stops: dict[Path, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
-        self._running: set[asyncio.Task[Verdict]] = set()
+        self._running: dict[asyncio.Task[Verdict], Path] = {}
+        """Those that somebody asked for and waits for."""
         self._closed = False
 
     def known(self, entry: Entry) -> Verdict | None:
@@ -61,8 +62,8 @@ class Readings:
         return tuple(self._early.get(entry.path, ()))
 
     def enqueue(self, entry: Entry) -> None:
-        """Have the file read in the background, once."""
-        if self._closed or entry.path in self._queued:
+        """Have the file read in the background, once; not while somebody has it read."""
+        if self._closed or entry.path in {*self._queued, *self._running.values()}:
             return
         task = asyncio.create_task(self._read(entry, anew=False), name=f"read {entry.name}")
         self._queued[entry.path] = task
@@ -74,13 +75,19 @@ class Readings:
 
         task.add_done_callback(done)
 
-    async def read(self, entry: Entry) -> Verdict:
-        """Read the file whole, whatever is known; cancelling ends the reading process."""
+    async def read(self, entry: Entry, began: Callable[[], None] | None = None) -> Verdict:
+        """Read the file whole, whatever is known; cancelling ends the reading process.
+
+        It stands in for a reading in the background, so that nothing goes on once it is cancelled.
+        `began` is called once its turn has come.
+        """
         if self._closed:
             raise Unavailable("The datasets are closed")
-        task = asyncio.create_task(self._read(entry, anew=True))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        if queued := self._queued.get(entry.path):
+            queued.cancel()
+        task = asyncio.create_task(self._read(entry, anew=True, began=began))
+        self._running[task] = entry.path
+        task.add_done_callback(self._running.pop)
         try:
             return await task
         except asyncio.CancelledError:
@@ -89,8 +96,8 @@ class Readings:
             raise
 
     async def next(self) -> None:
-        """Wait until one of the queued readings has ended."""
-        if tasks := tuple(self._queued.values()):
+        """Wait until one of the readings has ended."""
+        if tasks := (*self._queued.values(), *self._running):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     def forget_others(self, paths: Collection[Path]) -> None:
@@ -117,8 +124,12 @@ class Readings:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _read(self, entry: Entry, *, anew: bool) -> Verdict:
+    async def _read(
+        self, entry: Entry, *, anew: bool, began: Callable[[], None] | None = None
+    ) -> Verdict:
         async with self._slot:
+            if began:
+                began()
             try:
                 return await self._settle(entry, anew=anew)
             except OSError as error:

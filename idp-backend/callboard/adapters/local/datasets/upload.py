@@ -13,6 +13,8 @@ from callboard.adapters.local.datasets.threads import to_its_end
 from callboard.domain.errors import TooLarge
 
 PREFIX: Final = ".upload-"
+_SYNC_BYTES: Final = 32 * 1024 * 1024
+"""So much is on its way to the disk at most when an upload is given up, or has ended."""
 
 
 class Upload:
@@ -22,6 +24,7 @@ class Upload:
         self._path = folder / f"{PREFIX}{name}-{secrets.token_hex(6)}.part"
         self._name, self._limit = name, limit
         self._digest = hashlib.sha256()
+        self._unsynced = 0
         self.size = 0
 
     @property
@@ -62,3 +65,7 @@ class Upload:
         rest = memoryview(chunk)
         while rest:
             rest = rest[os.write(fd, rest) :]
+        self._unsynced += len(chunk)
+        if self._unsynced >= _SYNC_BYTES:
+            os.fdatasync(fd)
+            self._unsynced = 0
