@@ -131,7 +131,11 @@ def test_no_route_crashes_or_answers_what_is_not_documented(case: Any, running: 
         return
     arguments = case.as_transport_kwargs(base_url="http://127.0.0.1:8088")
     token = running.stage.issuer.token("root")
-    headers = {**(arguments.pop("headers", None) or {}), "authorization": f"Bearer {token}"}
+    headers = {
+        name: str(value).encode("latin-1", "replace")  # as they travel
+        for name, value in (arguments.pop("headers", None) or {}).items()
+    }
+    headers["authorization"] = f"Bearer {token}".encode()
     arguments.pop("cookies", None)
     if isinstance(body := arguments.pop("data", None), bytes | str):
         arguments["content"] = body

@@ -1,5 +1,7 @@
 """Every refused change and every denied read leaves exactly one record, and no secret in any."""
 
+import subprocess
+
 from platforms import SPEC, Stage
 
 
@@ -72,12 +74,48 @@ async def test_a_refusal_stands_when_the_journal_cannot_be_written(stage: Stage)
     assert answer.status_code == 403
 
 
-async def test_no_token_and_no_bearer_is_in_any_record_or_commit(stage: Stage) -> None:
+async def test_no_token_is_in_any_record_or_commit(stage: Stage) -> None:
+    """Neither the caller's own, nor one that somebody puts into a reason or a description."""
     token = stage.issuer.token("alice")
+    alice = stage.client(token=token)
     body = {"name": "sales-bot", "spec": {**SPEC, "description": "plain"}}
-    await stage.client(token=token).post("/api/v1/agents", json=body)
-    await stage.act("sales-bot", "pause", {"reason": f"Bearer {token}"})
-    assert token not in "".join(str(record) for record in stage.records())
+    assert (await alice.post("/api/v1/agents", json=body)).status_code == 202
+    before = len(stage.records())
+    pause = "/api/v1/agents/sales-bot/actions/pause"
+    spec = {**SPEC, "description": f"as {token}"}
+    for url, said in (
+        (pause, {"reason": f"Bearer {token}"}),
+        ("/api/v1/agents", {"name": "other-bot", "spec": spec}),
+    ):
+        assert (await alice.post(url, json=said)).status_code == 422
+    assert [r["outcome"] for r in stage.records()[before:]] == ["denied", "denied"]
+    assert (await alice.post(pause, json={"reason": "a look"})).status_code == 202
+    history = _everything_in_git(stage)
+    assert "a look" in history
+    for piece in (token, *token.split(".")):
+        assert piece not in str(stage.records())
+        assert piece not in history
+
+
+async def test_what_may_be_a_bearer_token_is_masked_on_the_trail(stage: Stage) -> None:
+    """Too like words to be refused: Git keeps it as it was said, the trail does not."""
+    await stage.create()
+    answer = await stage.act("sales-bot", "pause", {"reason": "with bearer hunterhunter"})
+    assert answer.status_code == 202, answer.text
+    (intent,) = [r for r in stage.records() if r["action"] == "pause" and r["phase"] == "intent"]
+    assert intent["after"]["parameters"]["reason"] == "with bearer [redacted]"
+    assert "hunterhunter" not in str(stage.records())
+
+
+def _everything_in_git(stage: Stage) -> str:
+    """Every commit of every branch: message, people, and each line that it added or took away."""
+    shown = ["log", "--all", "-p", "--text", "--format=fuller"]
+    return subprocess.run(
+        ["git", "-C", stage.home / "delivery.git", *shown],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 async def test_the_trail_has_one_line_for_each_record_whatever_is_put_into_it(stage: Stage) -> None:

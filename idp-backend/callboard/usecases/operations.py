@@ -23,7 +23,7 @@ from callboard.policy.authorise import missing
 from callboard.ports.clock import Clock
 from callboard.ports.journal import Journal
 from callboard.usecases.held import Held, Order, made
-from callboard.usecases.memory import Landed, Memory
+from callboard.usecases.memory import DESTROYING, Landed, Memory
 from callboard.usecases.seal import Seal
 
 _LOOK: Final = 1.0
@@ -92,7 +92,7 @@ class Operations:
         held = self._held.get(landed.operation)
         if held is None or held.final or held.revision or self._held.works_on(held.id):
             return
-        self.committed(held.id, landed.revision, destroyed=landed.action == "destroy")
+        self.committed(held.id, landed.revision, destroyed=landed.action in DESTROYING)
 
     def move(
         self,
@@ -263,7 +263,7 @@ class Operations:
     def _state_of(self, known: Operation | Landed) -> OperationState:
         if isinstance(known, Operation):
             return known.state
-        gone = known.action == "destroy" and not self._runs_agents
+        gone = known.action in DESTROYING and not self._runs_agents
         return OperationState.GONE if gone else OperationState.COMMITTED
 
     def _from_git(self, landed: Landed) -> Operation:
@@ -295,7 +295,8 @@ class Operations:
         state = OperationState.ACCEPTED
         if last.phase is Phase.OUTCOME:
             state = _STATES.get(last.outcome, OperationState.STALLED)
-        if state is OperationState.COMMITTED and last.action == "destroy" and not self._runs_agents:
+        gone = last.action in DESTROYING and not self._runs_agents
+        if state is OperationState.COMMITTED and gone:
             state = OperationState.GONE
         error = None
         if state in {OperationState.FAILED, OperationState.DENIED}:
