@@ -21,13 +21,20 @@ from callboard.domain.errors import (
     KeyReused,
     OutcomeUnknown,
 )
-from callboard.domain.identity import SYSTEM, Permission, Principal, Scope
-from callboard.domain.operation import Operation, OperationState, Step
+from callboard.domain.identity import SYSTEM, Principal
+from callboard.domain.operation import Operation, OperationState
 from callboard.domain.site import Site
 from callboard.policy.approvals import may_review, verdict
 from callboard.policy.authorise import missing
 from callboard.ports.clock import Clock
 from callboard.ports.journal import Journal
+from callboard.usecases.approval_entries import (
+    denial,
+    operation_of,
+    outcome_of,
+    principal_of,
+    visible,
+)
 from callboard.usecases.approval_records import Records
 from callboard.usecases.changes import AgentChange, Decider
 from callboard.usecases.committer import Committer
@@ -100,7 +107,7 @@ class Approvals:
             (
                 approval
                 for approval in self._records
-                if _visible(approval, principal) and state in {None, approval.state}
+                if visible(approval, principal) and state in {None, approval.state}
             ),
             key=lambda approval: approval.created_at,
             reverse=True,
@@ -109,7 +116,7 @@ class Approvals:
     async def get(self, id_: str, principal: Principal) -> Approval:
         await self.refresh()
         approval = self._records.get(id_)
-        if approval is None or not _visible(approval, principal):
+        if approval is None or not visible(approval, principal):
             raise missing("approval", id_)
         return approval
 
@@ -153,7 +160,7 @@ class Approvals:
         moved = self._operations.move(
             operation.id, OperationState.AWAITING_APPROVAL, rule.reason, approval=approval.id
         )
-        waiting = _outcome(intent, principal, Outcome.AWAITING_APPROVAL, rule.reason)
+        waiting = outcome_of(intent, principal, Outcome.AWAITING_APPROVAL, rule.reason)
         waiting = waiting.model_copy(update={"after": {"approval": approval.id}})
         if not await self._outcomes.record(waiting):
             raise OutcomeUnknown(
@@ -368,79 +375,16 @@ class Approvals:
 
     async def _end(self, approval: Approval, detail: str, by: Principal) -> None:
         """It will not be done: recorded for the operation, and its state moved."""
-        await self._outcomes.record(
-            Entry(
-                phase=Phase.OUTCOME,
-                actor=actor_of(by),
-                action=approval.action,
-                target=agent_target(approval.agent, approval.owner),
-                outcome=Outcome.DENIED,
-                reason=detail,
-                operation=approval.operation,
-                plan_hash=approval.plan_hash,
-            )
-        )
+        await self._outcomes.record(denial(approval, detail, by))
         self._adopt(approval, OperationState.DENIED, detail)
 
     def _adopt(self, approval: Approval, state: OperationState, detail: str) -> None:
         """Move the operation, also when it was accepted by another process."""
         if self._operations.held(approval.operation) is None:
-            self._operations.add(
-                Operation(
-                    id=approval.operation,
-                    action=approval.action,
-                    agent=approval.agent,
-                    owner=approval.owner,
-                    actor=approval.requester_name,
-                    subject=approval.requester,
-                    state=OperationState.AWAITING_APPROVAL,
-                    steps=(
-                        Step(name=str(OperationState.AWAITING_APPROVAL), at=approval.created_at),
-                    ),
-                    plan_hash=approval.plan_hash,
-                    approval=approval.id,
-                )
-            )
+            self._operations.add(operation_of(approval))
         self._operations.move(approval.operation, state, detail)
 
     async def _outcome(
         self, intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str | None
     ) -> None:
-        await self._outcomes.record(_outcome(intent, principal, outcome, reason))
-
-
-def _outcome(
-    intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str | None
-) -> Entry:
-    return Entry(
-        phase=Phase.OUTCOME,
-        actor=actor_of(principal),
-        action=intent.action,
-        target=intent.target,
-        outcome=outcome,
-        reason=reason,
-        request_id=intent.request_id,
-        trace_id=intent.trace_id,
-        operation=intent.operation,
-        plan_hash=intent.plan_hash,
-        settles=intent.id,
-    )
-
-
-def principal_of(approval: Approval) -> Principal:
-    """The requester as of the request; the committer asks for the roles held at commit."""
-    return Principal(
-        subject=approval.requester,
-        username=approval.requester_name,
-        roles=frozenset(approval.requester_roles),
-        teams=frozenset(approval.requester_teams),
-        client="",
-    )
-
-
-def _visible(approval: Approval, principal: Principal) -> bool:
-    return (
-        approval.requester == principal.subject
-        or principal.scope(Permission.APPROVAL_REVIEW) is Scope.ALL
-        or principal.may(Permission.AGENT_READ, approval.owner)
-    )
+        await self._outcomes.record(outcome_of(intent, principal, outcome, reason))

@@ -9,7 +9,7 @@ from callboard.domain.errors import CallboardError
 from callboard.domain.identity import Permission, Principal
 from callboard.domain.plan import Plan
 from callboard.policy.authorise import missing
-from callboard.usecases.approvals import principal_of
+from callboard.usecases.approval_entries import principal_of
 from callboard.usecases.plans import LIFE, plan_of
 from callboard.usecases.platform import Platform
 from callboard.usecases.request import Request

@@ -7,7 +7,7 @@ from callboard.domain.errors import CallboardError, Conflict, Invalid, PlanStale
 from callboard.domain.identity import Principal
 from callboard.domain.plan import ApprovalNeed, Cost, Plan
 from callboard.policy.approvals import may_review
-from callboard.usecases.approvals import principal_of
+from callboard.usecases.approval_entries import principal_of
 from callboard.usecases.dry_runs import violations
 from callboard.usecases.keyed import once
 from callboard.usecases.plans import plan_of
