@@ -1,17 +1,21 @@
 """The plans that are kept for those who ask again."""
 
 from datetime import UTC, datetime
+from sys import getsizeof
 
 from callboard.domain.identity import Principal
 from callboard.domain.plan import ApprovalNeed, ChangeOp, Cost, FileChange, Plan
 from callboard.usecases.plans import Plans
 
+ROOM = 3 * getsizeof("+" * 30)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ALICE = Principal("0b6e", "alice", frozenset(), frozenset(), "callboard-cli")
 
 
-def plan(number: int, characters: int) -> Plan:
-    change = FileChange(path="a/b", kind="Job", name="b", op=ChangeOp.CREATE, diff="+" * characters)
+def plan(number: int, characters: int, character: str = "+") -> Plan:
+    change = FileChange(
+        path="a/b", kind="Job", name="b", op=ChangeOp.CREATE, diff=character * characters
+    )
     return Plan(
         hash=f"v1.20261121T120000Z.{number:064x}",
         base="00" * 20,
@@ -30,7 +34,7 @@ def kept(plans: Plans) -> list[str]:
 
 
 def test_plans_are_kept_up_to_what_their_diffs_may_take() -> None:
-    plans = Plans(lambda: NOON, most=100)
+    plans = Plans(lambda: NOON, most=ROOM)
     for number in range(6):
         plans.keep(plan(number, 30), ALICE)
     assert kept(plans) == ["bot-5", "bot-4", "bot-3"]
@@ -40,8 +44,15 @@ def test_plans_are_kept_up_to_what_their_diffs_may_take() -> None:
     assert kept(plans) == ["bot-7"]
 
 
+def test_a_text_counts_as_what_it_takes_in_memory() -> None:
+    plans = Plans(lambda: NOON, most=ROOM)
+    for number in range(3):
+        plans.keep(plan(number, 30, "🜁"), ALICE)
+    assert kept(plans) == ["bot-2"]
+
+
 def test_a_plan_made_again_is_the_newest_and_counts_once() -> None:
-    plans = Plans(lambda: NOON, most=100)
+    plans = Plans(lambda: NOON, most=ROOM)
     for number in (0, 1, 2, 0, 0, 0):
         plans.keep(plan(number, 30), ALICE)
     assert kept(plans) == ["bot-0", "bot-2", "bot-1"]

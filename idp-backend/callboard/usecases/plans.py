@@ -9,6 +9,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from sys import getsizeof
 from typing import Final
 
 from callboard.domain.errors import CallboardError, PlanStale
@@ -97,8 +98,8 @@ def plan_of(decision: Decision, tree: Tree, principal: Principal) -> Plan:
 class Plans:
     """The plans that are still fresh, for `GET /plans/{hash}`; bounded, on this replica only.
 
-    `most`: characters of their diffs in all, of which the newest plans stay; a new agent's has
-    some 150,000.
+    `most`: bytes of their diffs in memory, of which the newest plans stay; a new agent's has some
+    150,000, four times as many with a text from beyond the basic plane in every file.
     """
 
     def __init__(self, now: Clock, limit: int = 500, most: int = 24_000_000) -> None:
@@ -128,7 +129,7 @@ class Plans:
 
 
 def _size(plan: Plan) -> int:
-    return sum(len(change.diff) for change in plan.changes)
+    return sum(getsizeof(change.diff) for change in plan.changes)
 
 
 def _touched(
