@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
@@ -16,6 +17,7 @@ from callboard.pipeline import render
 from callboard.pipeline.documents import dataset_yaml
 from callboard.ports.git import Node
 from callboard.usecases.catalog import Catalog
+from callboard.usecases.catalog_change import Differing
 from callboard.usecases.index import Index, View
 from sites import site
 
@@ -164,6 +166,26 @@ async def test_a_cursor_that_is_not_remembered_any_more_is_found_in_history() ->
     assert list(entities(await feed_of(catalog, view, cursors[0]))) == [("Component", "ann")]
     assert git.asked == 1
     assert len(catalog._given) <= 16
+
+
+async def test_folders_that_have_to_be_read_first_are_compared_on_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trees = [Tree(files("growth", "ann", f"Number {n}."), n) for n in range(1, 4)]
+    index, catalog = Index(), Catalog(Git(trees), site())
+    forgotten, kept, _ = [(await feed_of(catalog, index.refresh(tree)))["cursor"] for tree in trees]
+    del catalog._given[trees[0].revision]
+    threads = []
+
+    def differing(then: Tree, now: Tree) -> Differing:
+        threads.append(threading.current_thread())
+        return Differing(then, now)
+
+    monkeypatch.setattr("callboard.usecases.catalog.Differing", differing)
+    view = index.refresh(trees[-1])
+    for cursor in (kept, forgotten):
+        assert list(entities(await feed_of(catalog, view, cursor))) == [("Component", "ann")]
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]
 
 
 async def test_a_full_feed_after_a_change_writes_what_changed_and_nothing_else(

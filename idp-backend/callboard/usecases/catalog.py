@@ -70,10 +70,11 @@ class Catalog:
         self._give(view.snapshot)
         if cursor is not None:
             then = await self._at(cursor)
-            differing = Differing(then, view.snapshot)
-            if len(differing.owners) <= _FOLDERS and len(differing) <= _FEW:
-                return self._since(view, then, differing)
-            return await to_thread.run_sync(self._since, view, then, differing)
+            if then in self._given.values():  # the folders of any other have to be read first
+                differing = Differing(then, view.snapshot)
+                if len(differing.owners) <= _FOLDERS and len(differing) <= _FEW:
+                    return self._since(view, then, differing)
+            return await to_thread.run_sync(self._compared, view, then)
         full = self._full
         if full is not None and full.feed.etag == self.etag(view):
             return full.feed
@@ -83,6 +84,9 @@ class Catalog:
         """Make the full feed before anybody asks; where it cannot be made now, it is made then."""
         with suppress(CallboardError):
             await self.feed(view, None)
+
+    def _compared(self, view: View, then: Tree) -> Feed:
+        return self._since(view, then, Differing(then, view.snapshot))
 
     def _give(self, tree: Snapshot) -> None:
         self._given.pop(tree.revision, None)
