@@ -3,15 +3,21 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from callboard.adapters.csv.verdict import Verdict
+from callboard.adapters.local.datasets import reading
 from callboard.adapters.local.datasets.threads import stoppable
 from callboard.adapters.local.datasets.upload import Upload
 from callboard.domain.dataset import Dataset
+from callboard.domain.errors import ActionUnavailable, TooManyRequests, Unavailable
+from callboard.ports.git import Draft, Snapshot
 from callboard.usecases import datasets, sweeper, under_way
+from callboard.usecases.system import DatasetChange
 from callboard.usecases.under_way import UnderWay, Work
 from integration.test_guards import Gate, queued, who
 from integration.test_replicas import second
@@ -212,8 +218,19 @@ async def test_an_upload_that_is_given_up_while_it_is_compared_stores_nothing(
     assert {each: each.read_bytes() for each in folder.glob("sales*")} == before
 
 
-async def test_a_reading_in_the_background_makes_way_and_goes_with_it(stage: Stage) -> None:
+async def test_a_reading_in_the_background_makes_way_and_goes_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else the file would be read on, though nobody wants it read any more."""
+    read, readings = reading.read_dataset, list[Path]()
+
+    async def first_takes_long(path: Path, *more: Any, **options: Any) -> Verdict:
+        readings.append(path)
+        if len(readings) == 1:
+            await asyncio.sleep(20)
+        return await read(path, *more, **options)
+
+    monkeypatch.setattr(reading, "read_dataset", first_takes_long)
     (stage.home / "datasets" / "new.csv").write_text(SALES)
     await stage.root.get("/api/v1/datasets/new")
     (queued_,) = stage.platform.datasets._readings._queued.values()  # type: ignore[attr-defined]
@@ -282,3 +299,209 @@ async def test_a_large_upload_has_little_left_to_write_when_it_ends(
     await upload.receive(content())
     upload.drop()
     assert [size >> 20 for size in synced] == [32, 64]
+
+
+# --- what is said is what was done
+
+
+async def upload(stage: Stage, content: str, **headers: str) -> Any:
+    url = "/api/v1/datasets/sales/content"
+    return await stage.root.put(url, content=content.encode(), headers={**CSV, **headers})
+
+
+def outcomes(stage: Stage, operation: str) -> list[tuple[str, str]]:
+    mine = [each for each in stage.records() if each.get("operation") == operation]
+    return [(each["outcome"], each.get("reason", "")) for each in mine]
+
+
+async def test_what_took_its_place_is_never_said_not_to_be_stored(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("callboard.adapters.local.datasets.upload.sync_folder", broken)
+    answer = await upload(stage, COSTS)
+    told = "Storing the dataset did not end well: Input/output error"
+    assert (answer.status_code, answer.json()["detail"]) == (503, told)
+    assert (stage.home / "datasets" / "sales.csv").read_text() == COSTS
+    (failed,) = (await stage.root.get("/api/v1/operations?state=Failed")).json()["items"]
+    why = f"{told}; its content is in place, and a scan records it"
+    assert [step["name"] for step in failed["steps"]] == ["Accepted", "stored", "Failed"]
+    assert outcomes(stage, failed["id"]) == [("allowed", ""), ("failed", why)]
+
+
+async def test_older_versions_that_cannot_be_put_in_order_fail_no_upload(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **_more: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("callboard.adapters.local.datasets.versions.os.utime", refused)
+    answer = await upload(stage, COSTS)
+    assert (answer.status_code, answer.json()["operation"]["state"]) == (200, "Committed")
+    kept = (await stage.root.get("/api/v1/datasets/sales/versions")).json()["items"]
+    assert [each["bytes"] for each in kept] == [len(COSTS), len(SALES)]
+
+
+@pytest.mark.parametrize("first", ["cancel", "stop"])
+async def test_what_is_taken_back_during_a_stop_has_one_outcome(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    async def slow_to_end(name: str, *, reading: Callable[[], None] | None = None) -> Dataset:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.3)  # its reader is being ended
+        raise AssertionError
+
+    monkeypatch.setattr(stage.platform.datasets, "validate", slow_to_end)
+    url = "/api/v1/datasets/costs/validations"
+    other, id_ = await begin(stage), (await stage.root.post(url, headers=SOON)).json()["id"]
+    asked = (
+        lambda: stage.root.post(f"/api/v1/operations/{id_}/cancel"),
+        stage.platform.under_way.close,
+    )
+    tasks = []
+    for ask in asked if first == "cancel" else reversed(asked):
+        tasks.append(asyncio.ensure_future(ask()))
+        await asyncio.sleep(0.1)
+    await asyncio.gather(*tasks)
+    stopped = "Callboard stopped before it was read"
+    taken = ("cancelled", "taken back by root; the verdict on record stands")
+    mine = taken if first == "cancel" else ("failed", stopped)
+    assert outcomes(stage, id_) == [("allowed", ""), mine]
+    assert (await stands(stage, id_))["steps"][-1]["detail"] == mine[1]
+    assert outcomes(stage, other) == [("allowed", ""), ("failed", stopped)]
+
+
+async def test_nothing_new_is_read_during_a_stop(stage: Stage) -> None:
+    await stage.platform.under_way.close()
+    answer = await stage.root.post("/api/v1/datasets/sales/validations")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert "validate-dataset" not in [each["action"] for each in stage.records()]
+
+
+async def test_what_is_being_announced_during_a_stop_is_ended_and_waited_for() -> None:
+    here, work = UnderWay(), Work("an-operation")
+    began: list[str] = []
+
+    async def read() -> None:
+        began.append("reading")
+
+    with here.place("alice"):
+        closing = asyncio.create_task(here.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        with here.holding(work), pytest.raises(Unavailable, match="stopped before it was read"):
+            await here.run(work, read())
+    async with asyncio.timeout(1):
+        await closing
+    assert not began
+
+
+async def test_a_verdict_that_cannot_be_recorded_is_an_error_that_no_key_remembers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("It was tried for two minutes: the repository is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DatasetChange, "write", away)
+        answer = await upload(stage, COSTS, **{"idempotency-key": "once"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.json()["detail"] == (
+        "It was tried for two minutes: the repository is away; "
+        "its content is in place, and a scan records it"
+    )
+    failed = answer.json()["operation"]
+    assert (await stands(stage, failed))["state"] == "Failed"
+    assert [each for each, _ in outcomes(stage, failed)] == ["allowed", "failed"]
+    again = await upload(stage, COSTS, **{"idempotency-key": "once"})
+    assert (again.status_code, again.json()["operation"]["state"]) == (200, "Committed")
+    assert again.json()["operation"]["id"] != failed
+    assert (await upload(stage, COSTS, **{"idempotency-key": "once"})).json() == again.json()
+
+
+async def test_what_speaks_against_a_record_is_on_the_trail_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def against(*_: object) -> None:
+        raise ActionUnavailable("Dataset sales was recorded anew meanwhile")
+
+    monkeypatch.setattr(DatasetChange, "write", against)
+    before = len(stage.records())
+    answer = await upload(stage, COSTS)
+    assert (answer.status_code, answer.json()["code"]) == (409, "action-unavailable")
+    await stage.platform.refusals.flush()
+    assert [each["outcome"] for each in stage.records()[before:]] == ["allowed", "failed"]
+
+
+async def test_a_record_that_may_have_landed_is_503_and_its_key_finds_out(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = stage.platform.git.publish
+
+    async def lost(draft: Draft) -> Snapshot:
+        await publish(draft)
+        raise RuntimeError("the answer is lost inside")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.platform.git, "publish", lost)
+        answer = await upload(stage, COSTS, **{"idempotency-key": "once"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "outcome-unknown")
+    again = await upload(stage, COSTS, **{"idempotency-key": "once"})
+    assert again.status_code == 200
+    assert again.json()["operation"]["id"] == answer.json()["operation"]
+
+
+async def test_all_who_ask_for_versions_of_a_new_file_wait_for_one_reading(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, readings = reading.read_dataset, list[Path]()
+
+    async def counted(path: Path, *more: Any, **options: Any) -> Verdict:
+        readings.append(path)
+        await asyncio.sleep(0.3)  # long enough for all of them to ask
+        return await read(path, *more, **options)
+
+    monkeypatch.setattr(reading, "read_dataset", counted)
+    (stage.home / "datasets" / "new.csv").write_text("a,b\n1,2\n3,4\n")
+    url = "/api/v1/datasets/new/versions"
+    answers = await asyncio.gather(*(stage.root.get(url) for _ in range(10)))
+    assert [each.json()["items"][0]["current"] for each in answers] == [True] * 10
+    assert len(readings) == 1
+
+
+async def test_who_waits_for_a_reading_waits_for_the_one_that_takes_its_place(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, go_on = reading.read_dataset, asyncio.Event()
+
+    async def held_(path: Path, *more: Any, **options: Any) -> Verdict:
+        await go_on.wait()
+        return await read(path, *more, **options)
+
+    monkeypatch.setattr(reading, "read_dataset", held_)
+    (stage.home / "datasets" / "new.csv").write_text("a,b\n1,2\n3,4\n")
+    waiting = asyncio.create_task(stage.root.get("/api/v1/datasets/new/versions"))
+    readings = stage.platform.datasets._readings  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while not readings._queued:
+            await asyncio.sleep(0.01)
+    validating = asyncio.create_task(stage.root.post("/api/v1/datasets/new/validations"))
+    async with asyncio.timeout(10):
+        while not readings._running:
+            await asyncio.sleep(0.01)
+    go_on.set()
+    assert (await waiting).json()["items"][0]["current"]
+    assert (await validating).status_code == 200
+
+
+async def test_nobody_keeps_more_than_four_places_in_the_queue() -> None:
+    here = UnderWay()
+    with ExitStack() as places:
+        for subject in "aaaab":
+            places.enter_context(here.place(subject))
+        with pytest.raises(TooManyRequests):
+            places.enter_context(here.place("a"))

@@ -24,6 +24,18 @@ async def test_the_same_request_again_gets_the_first_answer(stage: Stage) -> Non
     assert await creates(stage) == 1
 
 
+async def test_what_could_be_done_again_is_done_once_under_its_key(stage: Stage) -> None:
+    await stage.alice.post(URL, json=BODY)
+    restart = f"{URL}/{BODY['name']}/actions/restart"
+    first = await stage.alice.post(restart, json={}, headers=KEY)
+    stage.clock.forward(minutes=1)  # within the same second a restart would change nothing
+    again = await stage.alice.post(restart, json={}, headers=KEY)
+    assert [first.status_code, again.status_code] == [202, 202]
+    assert again.json()["id"] == first.json()["id"]
+    intents = [r for r in stage.records() if r["action"] == "restart" and r["phase"] == "intent"]
+    assert len(intents) == 1
+
+
 async def test_another_request_under_the_key_is_refused(stage: Stage) -> None:
     await stage.alice.post(URL, json=BODY, headers=KEY)
     other = {"name": "other-bot", "spec": dict(SPEC)}

@@ -211,6 +211,34 @@ async def test_a_reader_that_dies_is_a_verdict(
     assert [issue.code for issue in verdict.issues] == ["reader-failed"]
 
 
+@pytest.mark.parametrize("last", ["", "print('{')", "os.kill(os.getpid(), 9)"])
+async def test_what_an_attempt_costs_is_never_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[dict[str, Any]], last: str
+) -> None:
+    (tmp_path / "attempter.py").write_text(
+        "import json, os\n"
+        "request = json.loads(input())\n"
+        "issue = {'code': 'bad-quote', 'message': 'A quote.', 'line': 2}\n"
+        "print(json.dumps({'issue': issue}), flush=True)\n"
+        "if request['by_rows']:\n"
+        "    print(json.dumps({'verdict': {'rows': 7, 'issues': [issue]}}))\n"
+        "else:\n"
+        "    open(request['draft'], 'x').close()\n"
+        "    print('{\"attempt\": true}', flush=True)\n"
+        f"    {last or 'pass'}\n"
+    )
+    monkeypatch.setattr(processes, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(processes, "_WORKER", "attempter")
+    told: list[Issue] = []
+    path = tmp_path / "in.csv"
+    verdict = await read_dataset(path, Limits(), copies=tmp_path, stem="x", tell=told.append)
+    assert verdict.rows == 7
+    assert [issue.code for issue in told] == ["bad-quote"]
+    assert len(started) == 2
+    assert not any(alive(each["pid"]) for each in started)
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(processes.DRAFT)]
+
+
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "missing"])
 async def test_only_a_regular_file_is_opened(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "in.csv"

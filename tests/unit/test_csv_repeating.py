@@ -1,7 +1,9 @@
 """Columns whose values repeat are judged by their different values: the verdict is the same."""
 
+import asyncio
 import csv
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callboard.adapters.csv import layout, profile
+from callboard.adapters.csv.copy import Copy, copy_name
+from callboard.adapters.csv.limits import MIB, Limits
+from callboard.adapters.csv.process import read_dataset
 from callboard.adapters.csv.profile import Profiler
+from callboard.adapters.csv.read import Reading
 from callboard.adapters.csv.scan import _count
-from csv_files import read
+from callboard.adapters.csv.spread import few
+from callboard.adapters.csv.verdict import Verdict
+from callboard.domain.dataset import DatasetState
+from csv_files import Read
 
 NEVER = 2**60
 PURE = (
@@ -55,6 +64,21 @@ def written(columns: Sequence[tuple[list[str], list[str]]], delimiter: str, *, t
     return out.getvalue()
 
 
+def read(folder: Path, content: str) -> Read:
+    """Read with an attempt to judge by different values."""
+    path, draft = folder / "in.csv", folder / "draft.tmp"
+    path.write_text(content)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        raw = Reading(fd, Limits(), Copy(draft, "in"), attempt=lambda: None).verdict()
+    finally:
+        os.close(fd)
+        draft.unlink(missing_ok=True)
+    verdict = Verdict.model_validate(raw)
+    copied = verdict.copy_ is not None and verdict.version
+    return Read(raw, verdict, folder / copy_name("in", copied) if copied else path)
+
+
 def judged(folder: Path, content: str) -> dict[str, Any]:
     raw = read(folder, content).raw
     return {key: value for key, value in raw.items() if key not in {"modified", "inode"}}
@@ -70,6 +94,7 @@ def test_the_verdict_by_different_values_is_the_verdict_by_rows(
     content = written(columns, delimiter, twice=twice)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "SAMPLE_ROWS", 6)
+        patch.setattr(profile, "few", lambda fd, width: frozenset(range(width)))
         patch.setattr(profile, "LARGE", NEVER)
         by_rows = judged(folder, content)
         patch.setattr(profile, "LARGE", 0)
@@ -136,25 +161,72 @@ def test_what_is_counted_is_cells_and_not_different_values(
     assert found.verdict.copy_ is None
 
 
-def test_more_different_values_than_fit_are_judged_by_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+NAMES = ["id", *(f"name{index}" for index in range(8))]
+
+
+@pytest.fixture(scope="module")
+def promising(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every other row repeats, wherever one looks: all the others are different and long."""
+    path = tmp_path_factory.mktemp("promising") / "in.csv"
+    with path.open("w") as file:
+        file.write(",".join(NAMES) + "\n")
+        for n in range(0, 190_000, 2):
+            again = (f"shop {n % 99}-{index}" for index in range(8))
+            other = (f"{n:07d}{index}{'z' * 40}" for index in range(8))
+            file.write(",".join((f"{n}", *again)) + "\n" + ",".join((f"{n + 1}", *other)) + "\n")
+    return path
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each reading process, whether it was to read by rows."""
+    seen: list[bool] = []
+    real = asyncio.StreamWriter.write
+
+    def write(self: asyncio.StreamWriter, data: bytes) -> None:
+        seen.append(b'"by_rows": true' in data)
+        real(self, data)
+
+    monkeypatch.setattr(asyncio.StreamWriter, "write", write)
+    return seen
+
+
+@pytest.mark.parametrize(("mebibytes", "processes"), [(192, [False, True]), (128, [False])])
+async def test_more_different_values_than_fit_are_judged_by_rows_in_fresh_memory(
+    promising: Path, tmp_path: Path, requests: list[bool], mebibytes: int, processes: list[bool]
 ) -> None:
-    monkeypatch.setattr(layout, "SAMPLE_ROWS", 50)
-    monkeypatch.setattr(profile, "LARGE", NEVER)
-    by_rows = judged(tmp_path, repeated("007,x,=1\n"))
-    monkeypatch.setattr(profile, "LARGE", 0)
-    tried: list[int] = []
-    once = Profiler._once
+    limits = Limits(memory_bytes=mebibytes * MIB)
+    found = await read_dataset(promising, limits, copies=tmp_path, stem="x")
+    assert found.issues == ()
+    assert (found.state, found.rows) == (DatasetState.VALID, 190_000)
+    assert [column.type.value for column in found.columns] == ["integer", *["text"] * 8]
+    assert requests == processes
 
-    def full(self: Profiler, index: int, *rest: Any) -> None:
-        once(self, index, *rest)
-        tried.append(index)
-        if len(tried) > 1:
-            raise MemoryError
 
-    monkeypatch.setattr(Profiler, "_once", full)
-    assert judged(tmp_path, repeated("007,x,=1\n")) == by_rows
-    assert len(tried) == 2
+def spread(folder: Path, cells: Sequence[str]) -> bool:
+    """Whether a column of these cells, among others that fill it up, seems to hold few values."""
+    path = folder / "in.csv"
+    path.write_text("a,b\n" + "".join(f"{cell},{'x' * 90}\n" for cell in cells))
+    with path.open("rb") as file:
+        return 0 in few(file.fileno(), 2)
+
+
+@pytest.mark.parametrize(
+    ("cells", "promises"),
+    [
+        ([f"{n % 300}" for n in range(60_000)], True),
+        ([f"2024-{n // 200}" for n in range(60_000)], True),
+        ([f"order {n // 2}" for n in range(200_000)], False),
+        (["north"] * 2_000 + [f"{n}" for n in range(200_000)], False),
+        ([f"{n % 300:0200}" for n in range(20_000)], False),
+        ([f"{n % 99}" if n % 2 else f"{n} of many" for n in range(60_000)], True),
+    ],
+    ids=["mixed", "sorted", "twice each", "only at the start", "long", "half of them"],
+)
+def test_pieces_of_the_file_tell_what_its_beginning_hides(
+    tmp_path: Path, cells: list[str], *, promises: bool
+) -> None:
+    assert spread(tmp_path, cells) is promises
 
 
 @given(st.binary(max_size=300) | st.text("ab\n", max_size=300).map(str.encode), st.integers(1, 99))

@@ -1,6 +1,7 @@
 """What a person brings about in the dataset folder: followed, recorded in their name, and once."""
 
 import asyncio
+import copy
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Final
 
 from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
 from callboard.domain.dataset import Dataset
-from callboard.domain.errors import CallboardError, PlanStale
+from callboard.domain.errors import CallboardError, OutcomeUnknown, PlanStale
 from callboard.domain.identity import Principal
 from callboard.domain.operation import Operation, OperationError, OperationState
 from callboard.pipeline.documents import read_dataset
@@ -20,6 +21,7 @@ from callboard.usecases.keyed import once
 from callboard.usecases.memory import Landed
 from callboard.usecases.plans import as_of
 from callboard.usecases.platform import Platform
+from callboard.usecases.submission import Submission
 from callboard.usecases.submit import Call
 from callboard.usecases.system import DatasetChange, accept, announce, hand_over
 from callboard.usecases.under_way import TakenBack, Work
@@ -115,7 +117,8 @@ async def bring_about(
 ) -> Recorded:
     """Journal the intent, store and read as `do` says, and hand the verdict to the committer.
 
-    Raise `TakenBack` once it was ended, after its outcome was recorded; `TooManyRequests`.
+    Raise `TakenBack` once it was ended, after its outcome was recorded; `TooManyRequests`; and
+    what kept the verdict from being recorded, so that no key remembers that as an answer.
     """
     with platform.under_way.place(principal.subject), _in_hand(platform, target.name):
         intent = await announce(platform, principal, action, target, request_id=call.request_id)
@@ -138,21 +141,34 @@ async def bring_about(
                 raise
             work.read = True
             platform.operations.note(operation, READ, f"it is {dataset.state}")
-            return dataset, await _recorded(platform, principal, intent, dataset, call)
+            change = DatasetChange(
+                dataset.name, dataset, key=call.idempotency_key, request_hash=call.hash
+            )
+            submission = hand_over(platform, principal, intent, change)
+            return dataset, await _recorded(platform, submission, work)
 
 
-async def _recorded(
-    platform: Platform, principal: Principal, intent: AuditRecord, dataset: Dataset, call: Call
-) -> Operation:
-    change = DatasetChange(dataset.name, dataset, key=call.idempotency_key, request_hash=call.hash)
-    submission = hand_over(platform, principal, intent, change)
+async def _recorded(platform: Platform, submission: Submission, work: Work) -> Operation:
     await submission.done.wait()
     operation = await platform.operations.wait(submission.operation, _ENDING)
     if operation.same_as:
         return await platform.operations.find(operation.same_as)
     if operation.state is OperationState.CANCELLED:
         raise TakenBack(operation.id)
+    if operation.state is OperationState.STALLED:
+        detail = operation.error.detail if operation.error else operation.steps[-1].detail
+        raise _told(OutcomeUnknown(detail, retry_after=5), operation.id, detail)
+    if submission.error is not None:
+        detail = f"{submission.error.detail.rstrip('.')}; {work.left}"
+        raise _told(submission.error, operation.id, detail)
     return operation
+
+
+def _told(error: CallboardError, operation: str, detail: str) -> CallboardError:
+    """The error as this caller's: others of the same batch have met the same one."""
+    told = copy.copy(error)
+    told.detail, told.facts, told.recorded = detail, {**error.facts, "operation": operation}, True
+    return told
 
 
 async def first(platform: Platform, landed: Landed) -> Recorded:

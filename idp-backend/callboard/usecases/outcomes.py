@@ -117,6 +117,7 @@ class Outcomes:
         state = OperationState.DENIED if is_denial else OperationState.FAILED
         await self.record(_entry(submission, outcome, reason=f"{error.code}: {error.detail}"))
         self._operations.move(submission.operation, state, error.detail, error=error)
+        submission.error = error
         submission.done.set()
 
     async def landed(self, submission: Submission, landed: Landed) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from callboard.domain.audit import AuditRecord, Target
+from callboard.domain.errors import CallboardError
 from callboard.domain.identity import Principal
 from callboard.ports.git import Draft
 from callboard.usecases.index import Found, View
@@ -64,3 +65,5 @@ class Submission:
     reread_roles: bool = False
     """True for approved work: the roles held at commit count, not those of the request."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
+    error: CallboardError | None = None
+    """What was decided against it, once it was."""

@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from callboard.domain.errors import (
@@ -23,8 +23,9 @@ IN_PLACE: Final = "its content is in place, and a scan records it"
 NOT_STORED: Final = "nothing was stored"
 AS_RECORDED: Final = "the verdict on record stands"
 READ: Final = "a scan records what was read"
-MOST: Final = 32
-"""Of one person: they are read one after another, and need no open connection to wait for that."""
+MOST: Final = 4
+"""Of one person: files are read one after another, and everybody else waits for these."""
+_STOPPED: Final = "Callboard stopped before it was read"
 _CLOSES_WITHIN: Final = 3.0
 """Seconds; what is open then is settled by the next start."""
 
@@ -47,7 +48,6 @@ class Work:
     """Whether there is a verdict, on its way to the branch."""
     task: asyncio.Task[object] | None = None
     ended_by: CallboardError | None = None
-    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def left(self) -> str:
@@ -66,10 +66,14 @@ class UnderWay:
     def __init__(self) -> None:
         self._works: dict[str, Work] = {}
         self._places: Counter[str] = Counter()
+        self._left = asyncio.Event()
+        self._closed = False
 
     @contextmanager
     def place(self, subject: str) -> Iterator[None]:
-        """Raise `TooManyRequests` where somebody has too many already."""
+        """Raise `TooManyRequests` where somebody has too many, `Unavailable` during a stop."""
+        if self._closed:
+            raise Unavailable("Callboard is being stopped", retry_after=5)
         if self._places[subject] >= MOST:
             raise TooManyRequests(
                 f"{MOST} of your uploads and validations are under way already", retry_after=5
@@ -81,6 +85,7 @@ class UnderWay:
             self._places[subject] -= 1
             if not self._places[subject]:
                 del self._places[subject]
+            self._left.set()
 
     def __contains__(self, operation: str) -> bool:
         """Whether it can be ended here."""
@@ -99,12 +104,14 @@ class UnderWay:
             yield
         finally:
             del self._works[work.operation]
-            work.over.set()
+            self._left.set()
 
     async def run(self, work: Work, doing: Coroutine[None, None, T]) -> T:
         """What `doing` returns; raise `TakenBack`, or `Unavailable` when the process stops."""
         task = asyncio.create_task(doing)
         work.task = task
+        if self._closed:  # its intent was being made durable when the others were ended
+            _end(work, Unavailable(_STOPPED))
         try:
             result = await task
         except BaseException:
@@ -122,22 +129,27 @@ class UnderWay:
         work = self._works.get(operation)
         if work is None or not work.runs:
             return False
-        await _end(work, TakenBack(operation))
+        await asyncio.wait([_end(work, TakenBack(operation))])
         return True
 
     async def close(self) -> None:
-        """End all that can be ended because the process stops, and wait for their outcomes."""
-        ended = [work for work in self._works.values() if work.runs]
-        for work in ended:
-            await _end(work, Unavailable("Callboard stopped before it was read"))
+        """End all that can be ended because the process stops, and wait for every outcome.
+
+        All at once: what somebody takes back meanwhile is theirs alone to record.
+        """
+        self._closed = True
+        running = [work for work in self._works.values() if work.runs]
+        if ended := [_end(work, Unavailable(_STOPPED)) for work in running]:
+            await asyncio.wait(ended)
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSES_WITHIN):
-                for work in ended:
-                    await work.over.wait()
+                while self._works or self._places:
+                    self._left.clear()
+                    await self._left.wait()
 
 
-async def _end(work: Work, why: CallboardError) -> None:
+def _end(work: Work, why: CallboardError) -> asyncio.Task[object]:
     assert work.task is not None
     work.ended_by = why
     work.task.cancel()
-    await asyncio.wait([work.task])
+    return work.task

@@ -21,6 +21,7 @@ from callboard.domain.dataset import Issue
 _WORKER: Final = "callboard.adapters.csv.worker"
 _ROOT: Final = str(Path(callboard.__file__).resolve().parent.parent)
 _ANSWER_BYTES: Final = 32 * MIB
+_NO_VERDICT: Final = "The reader ended without a verdict."
 DRAFT: Final = ".draft-"
 """What the name of an unfinished copy begins with."""
 
@@ -36,13 +37,39 @@ async def read_dataset(
     """Read `path`; write its normalised copy, if it needs one, into `copies` as `stem` says.
 
     Cancelling kills the reading process. `tell` hears of the first errors while it still reads.
+    A process that ended over an attempt to be quicker is followed by one that makes none: the
+    address space that the first one used up would be missing. That one has all the time, too.
     """
+    told: list[Issue] = []
+
+    def once(issue: Issue) -> None:
+        if tell and issue not in told:
+            told.append(issue)
+            tell(issue)
+
+    verdict = await _read(path, limits, copies, stem, once, by_rows=False)
+    if verdict is None:
+        verdict = await _read(path, limits, copies, stem, once, by_rows=True)
+    return verdict or failed("reader-failed", _NO_VERDICT, transient=True)
+
+
+async def _read(
+    path: Path,
+    limits: Limits,
+    copies: Path,
+    stem: str,
+    tell: Callable[[Issue], None],
+    *,
+    by_rows: bool,
+) -> Verdict | None:
+    """One process; None if it may be no fault of the file that it came to no verdict."""
     draft = copies / f"{DRAFT}{stem}-{secrets.token_hex(6)}.csv"
     request = {
         "path": str(path),
         "draft": str(draft),
         "stem": stem,
         "limits": limits.to_json(),
+        "by_rows": by_rows,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -71,26 +98,33 @@ async def read_dataset(
 async def _answer(
     process: asyncio.subprocess.Process,
     request: dict[str, Any],
-    tell: Callable[[Issue], None] | None,
-) -> Verdict:
+    tell: Callable[[Issue], None],
+) -> Verdict | None:
     assert process.stdin
     assert process.stdout
     with suppress(ConnectionError):
         process.stdin.write(json.dumps(request).encode() + b"\n")
         await process.stdin.drain()
+    attempted = False
     try:
         while line := await process.stdout.readline():
             said = json.loads(line)
             if "verdict" in said:
                 return Verdict.model_validate(said["verdict"])
-            if tell:
+            if "attempt" in said:
+                attempted = True
+            else:
                 tell(Issue.model_validate(said["issue"]))
     except (ValueError, KeyError, ValidationError):
+        if attempted:
+            return None
         return failed("reader-failed", "The reader answered nonsense.", transient=True)
     status = await process.wait()
+    if attempted:
+        return None
     if status in (-signal.SIGKILL, -signal.SIGXCPU):
         return failed("reader-killed", "The reader was stopped: it took too much.", transient=True)
-    return failed("reader-failed", "The reader ended without a verdict.", transient=True)
+    return failed("reader-failed", _NO_VERDICT, transient=True)
 
 
 async def _to_its_end(task: asyncio.Task[None]) -> None:

@@ -1,13 +1,15 @@
 """DuckDB reads every row of a table in the standard style and tells what is in its columns."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 import _duckdb as duckdb
 
 from callboard.adapters.csv.limits import MIB, Limits
 from callboard.adapters.csv.plan import Clues, Measured, Plan, Sql, Table
+from callboard.adapters.csv.spread import few
 
 BATCH: Final = 96
 """Columns of one query: what a query of more would hold in memory passes the limit."""
@@ -15,6 +17,8 @@ DIFFERENT: Final = 8
 """Columns of one query whose different values are held in memory."""
 LARGE: Final = 4 * MIB
 """Bytes of a file for which it is worth while to find the different values of columns first."""
+ROOM: Final = 192 * MIB
+"""With less memory for a reading, different values are not held at all."""
 _REWRITE: Final = "distinct_aggregate_rewrite"
 """It would hold the whole table in memory to find the different values of a column."""
 
@@ -26,14 +30,21 @@ class Unreadable(Exception):
 class Profiler:
     """One table with a header, open for reading; what its path holds by now does not matter."""
 
-    def __init__(self, fd: int, width: int, limits: Limits) -> None:
+    def __init__(
+        self, fd: int, width: int, limits: Limits, attempt: Callable[[], None] | None = None
+    ) -> None:
+        """`attempt` is called before different values are held, which may take too much memory.
+
+        What it took is not given back to the system: whatever fails afterwards is to be done
+        again in another process, without it.
+        """
         path = f"/dev/fd/{fd}"
         self._fd = fd
         self._width = width
         self._db = duckdb.connect(
             config={
                 "threads": limits.threads,
-                "memory_limit": f"{limits.memory_bytes // MIB // 2}MiB",
+                "memory_limit": _mebibytes(limits.memory_bytes // 2),
                 "async_threads": 1,
                 "temp_directory": "",
                 "autoinstall_known_extensions": False,
@@ -49,6 +60,10 @@ class Profiler:
         columns = ", ".join(f"'c{index}': 'VARCHAR'" for index in range(width))
         line = limits.max_line_bytes
         buffer = max(4 * line, 8 * MIB)
+        self._memory = limits.memory_bytes
+        roomy = self._memory >= ROOM and buffer <= self._memory // 16
+        self._attempt = attempt if roomy and os.fstat(fd).st_size >= LARGE else None
+        self._few: frozenset[int] | None = None
         self._source = (
             f"read_csv('{path}', auto_detect = false, strict_mode = true, header = true, "
             f"delim = ',', quote = '\"', escape = '\"', comment = '', nullstr = '', "
@@ -71,18 +86,31 @@ class Profiler:
         for start in range(0, self._width, BATCH):
             columns = range(start, min(start + BATCH, self._width))
             repeated = clues.repeated() if start == 0 else ""
-            for once in (os.fstat(self._fd).st_size >= LARGE, False):
-                for index in columns:
-                    table.columns[index] = Measured()
-                plans = {i: Plan(i, table.columns[i], sample, clues) for i in columns}
-                repeating = [i for i, plan in plans.items() if once and plan.repeats][:DIFFERENT]
-                try:
-                    self._batch(table, plans, repeating, repeated)
-                    break
-                except MemoryError:  # more different values than the sample promised
-                    if not repeating:
-                        raise
+            plans = {i: Plan(i, table.columns[i], sample, clues) for i in columns}
+            repeating = self._repeating(plans)
+            if not repeating:
+                self._batch(table, plans, repeating, repeated)
+                continue
+            with self._attempted():
+                self._batch(table, plans, repeating, repeated)
         return table
+
+    def _repeating(self, plans: Mapping[int, Plan]) -> Sequence[int]:
+        """The columns to be judged by their different values."""
+        likely = [index for index, plan in plans.items() if self._attempt and plan.repeats]
+        if likely and self._few is None:
+            self._few = few(self._fd, self._width)
+        return [index for index in likely if self._few and index in self._few][:DIFFERENT]
+
+    @contextmanager
+    def _attempted(self) -> Iterator[None]:
+        """So little memory that too many different values are told soon."""
+        if self._attempt:
+            self._attempt()
+        self._fetch(f"SET memory_limit = '{_mebibytes(self._memory // 4)}'")
+        yield
+        self._fetch("DROP TABLE IF EXISTS seen")
+        self._fetch(f"SET memory_limit = '{_mebibytes(self._memory // 2)}'")
 
     def _batch(
         self, table: Table, plans: Mapping[int, Plan], repeating: Sequence[int], repeated: Sql
@@ -170,6 +198,10 @@ class Profiler:
         except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
             raise Unreadable from error
         return list(row or ())
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size // MIB}MiB"
 
 
 def _take(

@@ -1,5 +1,6 @@
 """One file, from bytes to a verdict. What it answers is checked again by the process that asked."""
 
+import errno
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -45,29 +46,48 @@ PREVIEW_BYTES: Final = 8 * MIB
 Lines = Callable[[Sequence[int]], dict[int, int]]
 
 
+class Again(Exception):
+    """An attempt to be quicker took what the reading needed: a new process does without it."""
+
+
 class Reading:
     """The state of one read of `fd`, which is open for reading and stays so."""
 
     def __init__(
-        self, fd: int, limits: Limits, copy: Copy, tell: Callable[[Found], None] | None = None
+        self,
+        fd: int,
+        limits: Limits,
+        copy: Copy,
+        tell: Callable[[Found], None] | None = None,
+        attempt: Callable[[], None] | None = None,
     ) -> None:
+        """`attempt` hears that different values are going to be held; without it none are."""
         self._fd = fd
         self._limits = limits
         self._copy = copy
         self._tell = tell
+        self._attempt = attempt
+        self._attempted = False
         self._told: set[tuple[str, int | None]] = set()
         self._findings = Findings(limits.issues_per_code, self._once if tell else None)
         self._answer: dict[str, Any] = {}
 
     def verdict(self) -> dict[str, Any]:
-        """Read everything; `changed` says that the file changed under the reader."""
+        """Read everything; `changed` says that the file changed under the reader.
+
+        No lack of memory after an attempt is a verdict: it raises `Again`.
+        """
         before = os.fstat(self._fd)
         self._answer = {"bytes": before.st_size, "inode": before.st_ino}
         try:
             self._read(before.st_size)
-        except MemoryError:
+        except MemoryError as error:
+            if self._attempted:
+                raise Again from error
             self._findings.error("too-much-memory", "Reading the file takes too much memory.")
         except OSError as error:
+            if self._attempted and error.errno == errno.ENOMEM:
+                raise Again from error
             self._answer["transient"] = True
             self._findings.error("not-stored", f"The file or its copy failed: {error.strerror}.")
         after = os.fstat(self._fd)
@@ -102,6 +122,15 @@ class Reading:
         plain = found.plain and layout.style.standard and layout.header and layout.clean
         if not (plain and not layout.skip and self._as_it_is(found, layout, sample)):
             self._rewritten(found, layout, sample)
+
+    def _attempts(self) -> None:
+        if self._attempt and not self._attempted:
+            self._attempted = True
+            self._attempt()
+
+    def _profiler(self, fd: int, layout: Layout) -> Profiler:
+        attempt = self._attempts if self._attempt else None
+        return Profiler(fd, layout.width, self._limits, attempt)
 
     def _once(self, found: Found) -> None:
         if self._tell and (found.code, found.line) not in self._told:
@@ -155,7 +184,7 @@ class Reading:
     def _as_it_is(self, found: Scan, layout: Layout, sample: Sample) -> bool:
         """Read the original; False when something in it needs the strict reader or a copy."""
         head = sample.lines(layout.body).encode()
-        with Profiler(self._fd, layout.width, self._limits) as profiler:
+        with self._profiler(self._fd, layout) as profiler:
             try:
                 clues = self._clues(found, layout)
                 table = profiler.measure(layout.sample, clues)
@@ -238,7 +267,7 @@ class Reading:
         """Let DuckDB read the copy, whose rows are known; None if it sees another table."""
         with (
             self._copy.draft.open("rb") as file,
-            Profiler(file.fileno(), layout.width, self._limits) as profiler,
+            self._profiler(file.fileno(), layout) as profiler,
         ):
             try:
                 clues = replace(self._clues(found, layout), quotes=False)
@@ -249,6 +278,8 @@ class Reading:
                     return table
             except Unreadable:
                 pass
+        if self._attempted:
+            raise Again
         self._findings.error("unreadable", "Two readers do not agree on what the file holds.")
         return None
 

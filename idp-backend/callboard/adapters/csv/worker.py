@@ -1,7 +1,9 @@
 """`python -m callboard.adapters.csv.worker`: reads one file in a process of its own.
 
 One JSON object on standard input, JSON objects by line on standard output: `{"issue": …}` while
-reading, `{"verdict": …}` last. It ends at once when standard input ends: nobody is listening.
+reading, `{"verdict": …}` last. After `{"attempt": true}` it may end without a verdict although a
+process that was asked to read `by_rows` comes to one. It ends at once when standard input ends:
+nobody is listening.
 """
 
 import json
@@ -75,11 +77,21 @@ def main() -> None:
     end_with(sys.stdin.buffer)
 
     from callboard.adapters.csv.copy import Copy  # noqa: PLC0415 (within its limits)
-    from callboard.adapters.csv.read import Reading  # noqa: PLC0415
+    from callboard.adapters.csv.read import Again, Reading  # noqa: PLC0415
+
+    def attempt() -> None:
+        answer(attempt=True)
 
     copy = Copy(Path(request["draft"]), request["stem"])
-    reading = Reading(fd, limits, copy, lambda found: answer(issue=found.to_json()))
-    answer(verdict=reading.verdict())
+    reading = Reading(
+        fd,
+        limits,
+        copy,
+        lambda found: answer(issue=found.to_json()),
+        None if request.get("by_rows") else attempt,
+    )
+    with suppress(Again):  # whoever asked knows of the attempt
+        answer(verdict=reading.verdict())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from callboard.adapters.csv.verdict import Verdict
 from callboard.adapters.local.datasets.durable import replace_file
 from callboard.adapters.local.datasets.listing import Stamp
 
-RULES: Final = 2
+RULES: Final = 3
 """Raise it when the same bytes may get another verdict."""
 
 

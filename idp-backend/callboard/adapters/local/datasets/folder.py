@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from loguru import logger
 from pydantic import TypeAdapter, ValidationError
 
 from callboard.adapters.csv.limits import Limits
@@ -36,6 +37,7 @@ from callboard.ports.datasets import StoredVersion
 
 _NAME: Final = TypeAdapter[str](DatasetName)
 _LOCK: Final = "uploads.lock"
+_NOT_STORED: Final = "The dataset cannot be stored"
 _STALE_SECONDS: Final = 3_600
 """After this an unfinished file of a process that ended is removed."""
 
@@ -121,8 +123,9 @@ class FolderDatasets:
             async with self._one_upload[name]:
                 await stoppable(self._store, name, upload, given, may_replace, stored)
         except OSError as error:
+            trouble = "Storing the dataset did not end well" if upload.moved else _NOT_STORED
             reason = error.strerror or "unknown reason"
-            raise Unavailable(f"The dataset cannot be stored: {reason}", retry_after=30) from error
+            raise Unavailable(f"{trouble}: {reason}", retry_after=30) from error
         finally:
             await to_its_end(upload.drop)
         seen = await self._seen(name)
@@ -133,7 +136,7 @@ class FolderDatasets:
     async def versions(self, name: str) -> Sequence[StoredVersion]:
         seen = await self._seen(name)
         if seen.verdict is None and seen.entry.trouble is None:
-            await self._readings.read(seen.entry)
+            await self._readings.awaited(seen.entry)
         try:
             return await to_its_end(self._stored, name)
         except OSError as error:
@@ -247,9 +250,7 @@ class FolderDatasets:
             go_on()
             if describe_first:
                 self._describe(path, given)
-            self._replace(name, target, upload, present)
-            if stored:
-                stored()
+            self._replace(name, target, upload, present, stored or (lambda: None))
             if not describe_first:
                 self._describe(path, given)
 
@@ -258,14 +259,29 @@ class FolderDatasets:
             return seen.verdict.version
         return checksum(seen.entry.path, go_on)
 
-    def _replace(self, name: str, target: Path, upload: Upload, present: str | None) -> None:
-        if present is None:
-            upload.move(target)
-        elif present != upload.version:
-            kept = self._versions.keep(name, present, target)
-            upload.move(target)
+    def _replace(
+        self,
+        name: str,
+        target: Path,
+        upload: Upload,
+        present: str | None,
+        stored: Callable[[], None],
+    ) -> None:
+        def moved() -> None:
             self._readings.stop(target)
-            self._versions.replaced(name, kept, self._clock())
+            stored()
+
+        if present == upload.version:
+            stored()
+        elif present is None:
+            upload.move(target, moved)
+        else:
+            kept = self._versions.keep(name, present, target)
+            upload.move(target, moved)
+            try:
+                self._versions.replaced(name, kept, self._clock())
+            except OSError as error:  # the upload has its place, and the older one is kept
+                logger.warning("the older versions of {} are not in order: {}", name, error)
 
     def _describe(self, path: Path, given: Mapping[str, object]) -> None:
         if given:

@@ -95,6 +95,21 @@ class Readings:
                 raise Unavailable("The datasets were closed") from None
             raise
 
+    async def awaited(self, entry: Entry) -> None:
+        """Wait for a verdict in the background, however many do; who goes away ends nothing.
+
+        Where somebody has the file read already, that reading will do.
+        """
+        while True:
+            self.enqueue(entry)
+            asked = (task for task, path in self._running.items() if path == entry.path)
+            task = self._queued.get(entry.path) or next(asked, None)
+            if task is None:
+                raise Unavailable("The datasets are closed")
+            await asyncio.wait([task])
+            if not task.cancelled():
+                return
+
     async def next(self) -> None:
         """Wait until one of the readings has ended."""
         if tasks := (*self._queued.values(), *self._running):

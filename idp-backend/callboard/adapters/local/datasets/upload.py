@@ -3,7 +3,7 @@
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ class Upload:
         self._digest = hashlib.sha256()
         self._unsynced = 0
         self.size = 0
+        self.moved = False
 
     @property
     def version(self) -> str:
@@ -47,9 +48,14 @@ class Upload:
         finally:
             os.close(fd)
 
-    def move(self, target: Path) -> None:
-        """Take the place of `target` at once and durably."""
+    def move(self, target: Path, moved: Callable[[], None]) -> None:
+        """Take the place of `target` at once, call `moved`, and make it durable.
+
+        In that order: what is there is there, also when the disk has trouble with it then.
+        """
         self._path.rename(target)
+        self.moved = True
+        moved()
         sync_folder(target.parent)
 
     def drop(self) -> None:
