@@ -27,7 +27,7 @@ An error knows its `code` and its facts, never an HTTP status: each edge has one
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 MAX_FINDINGS: Final = 100
 """Complaints that an error carries; who makes 20,000 mistakes is not sent 20,000 sentences."""
@@ -58,6 +58,15 @@ class CallboardError(Exception):
         self.detail = detail
         self.findings = findings[:MAX_FINDINGS]
         self.facts = facts
+
+    def bare(self) -> Self:
+        """Itself without where it came from, to be kept in a list.
+
+        Its traceback would keep everything that was looked at; and a cycle by way of an error of
+        pydantic's, which the collector cannot see into, would never go away.
+        """
+        self.__context__ = self.__cause__ = None
+        return self.with_traceback(None)
 
 
 class Invalid(CallboardError):

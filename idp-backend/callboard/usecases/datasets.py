@@ -173,7 +173,7 @@ async def plan_upload(
         there = await _existing(platform, name)
         owned_by = _owner_of_upload(platform, principal, name, owner, there)
     except (Invalid, Conflict) as error:
-        against.append(error)
+        against.append(error.bare())
         owned_by = owner
     asked = _asked(owner, sensitivity)
     kept = there.sensitivity if there else Sensitivity.INTERNAL

@@ -234,7 +234,7 @@ def _change(world: World, request: Request, principal: Principal, known: Known) 
             else _acted(world, request, principal, known, decision, kind, edited=edited)
         )
     except (Invalid, Conflict) as error:
-        decision.violations.append(error)
+        decision.violations.append(error.bare())
         return decision
     if after is not None:
         same = after == agent and not edited
@@ -380,7 +380,7 @@ def _render(decision: Decision, known: Known) -> None:
     try:
         made = decision.made = make(after, known.site, known.made)
     except Invalid as error:
-        decision.violations.append(error)
+        decision.violations.append(error.bare())
         return
     decision.puts[after.folder] = made.files
     decision.policy = made.policy

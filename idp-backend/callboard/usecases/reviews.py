@@ -51,7 +51,7 @@ async def plan(platform: Platform, principal: Principal, id_: str, *, approves: 
     try:
         may_review(principal, approval, approval.rule, platform.now(), platform.site)
     except Conflict as error:
-        against.append(error)
+        against.append(error.bare())
     found, refusal = await _decided(platform, approval)
     if not approves:
         return found.model_copy(
@@ -64,7 +64,7 @@ async def plan(platform: Platform, principal: Principal, id_: str, *, approves: 
             }
         )
     if refusal is not None:
-        against.append(refusal)
+        against.append(refusal.bare())
     elif found.valid and found.hash != approval.plan_hash:
         against.append(PlanStale("What this would do has changed since it was asked for"))
     return found.model_copy(
