@@ -57,7 +57,7 @@ class Catalog:
         self._git, self._site = git, site
         self._agent = agent_writer(site)
         self._full: _Full | None = None
-        self._given: dict[str, Tree] = {}
+        self._given: dict[str, Snapshot] = {}
         self._making = Lock()
 
     @staticmethod
@@ -70,7 +70,7 @@ class Catalog:
         self._give(view.snapshot)
         if cursor is not None:
             then = await self._at(cursor)
-            if then in self._given.values():  # the folders of any other have to be read first
+            if then.revision in self._given:  # the folders of any other have to be read first
                 differing = Differing(then, view.snapshot)
                 if len(differing.owners) <= _FOLDERS and len(differing) <= _FEW:
                     return self._since(view, then, differing)
@@ -94,7 +94,7 @@ class Catalog:
         if len(self._given) > _CURSORS:
             del self._given[next(iter(self._given))]
 
-    async def _at(self, cursor: str) -> Tree:
+    async def _at(self, cursor: str) -> Snapshot:
         try:
             revision = base64.urlsafe_b64decode(cursor.encode()).hex()
             if (known := self._given.get(revision)) is not None:

@@ -6,6 +6,7 @@ read on which an answer depends.
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from operator import eq
 
 from callboard.domain.dataset import Dataset
 from callboard.domain.errors import CallboardError
@@ -196,6 +197,9 @@ def _changed(old: Mapping[str, Node], new: Mapping[str, Node]) -> frozenset[str]
     """Names with another object, or with one on one side only."""
     if old is new:
         return frozenset()
+    if len(old) == len(new) and all(map(eq, old, new)):  # as a rule; half the time of the other
+        pairs = zip(old.values(), new.values(), strict=True)
+        return frozenset([node.name for was, node in pairs if was.id != node.id])
     before = old.get
     changed = [
         name for name, node in new.items() if (was := before(name)) is None or was.id != node.id
