@@ -222,18 +222,19 @@ async def test_a_reading_in_the_background_makes_way_and_goes_with_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the file would be read on, though nobody wants it read any more."""
-    read, readings = reading.read_dataset, list[Path]()
+    read, begun = reading.read_dataset, asyncio.Event()
 
-    async def first_takes_long(path: Path, *more: Any, **options: Any) -> Verdict:
-        readings.append(path)
-        if len(readings) == 1:
-            await asyncio.sleep(20)
+    async def first_never_ends(path: Path, *more: Any, **options: Any) -> Verdict:
+        if path.name == "new.csv" and not begun.is_set():
+            begun.set()
+            await asyncio.Event().wait()
         return await read(path, *more, **options)
 
-    monkeypatch.setattr(reading, "read_dataset", first_takes_long)
-    (stage.home / "datasets" / "new.csv").write_text(SALES)
+    monkeypatch.setattr(reading, "read_dataset", first_never_ends)
+    (stage.home / "datasets" / "new.csv").write_text("a,b\n1,2\n")  # known content is not read
     await stage.root.get("/api/v1/datasets/new")
     (queued_,) = stage.platform.datasets._readings._queued.values()  # type: ignore[attr-defined]
+    await asyncio.wait_for(begun.wait(), 30)
     answer = await stage.root.post("/api/v1/datasets/new/validations")
     assert queued_.cancelled()
     assert answer.json()["operation"]["state"] == "Committed"

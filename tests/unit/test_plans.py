@@ -7,7 +7,7 @@ from callboard.domain.identity import Principal
 from callboard.domain.plan import ApprovalNeed, ChangeOp, Cost, FileChange, Plan
 from callboard.usecases.plans import Plans
 
-ROOM = 3 * getsizeof("+" * 30)
+ROOM = 3 * (1_000 + getsizeof("+" * 30))
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ALICE = Principal("0b6e", "alice", frozenset(), frozenset(), "callboard-cli")
 
@@ -38,7 +38,7 @@ def test_plans_are_kept_up_to_what_their_diffs_may_take() -> None:
     for number in range(6):
         plans.keep(plan(number, 30), ALICE)
     assert kept(plans) == ["bot-5", "bot-4", "bot-3"]
-    plans.keep(plan(6, 1_000), ALICE)
+    plans.keep(plan(6, 10_000), ALICE)
     assert kept(plans) == ["bot-6"], "the newest stays, however large"
     plans.keep(plan(7, 30), ALICE)
     assert kept(plans) == ["bot-7"]
@@ -47,7 +47,7 @@ def test_plans_are_kept_up_to_what_their_diffs_may_take() -> None:
 def test_a_text_counts_as_what_it_takes_in_memory() -> None:
     plans = Plans(lambda: NOON, most=ROOM)
     for number in range(3):
-        plans.keep(plan(number, 30, "🜁"), ALICE)
+        plans.keep(plan(number, 700, "🜁"), ALICE)
     assert kept(plans) == ["bot-2"]
 
 

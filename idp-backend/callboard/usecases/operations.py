@@ -28,7 +28,7 @@ from callboard.usecases.seal import Seal
 
 _LOOK: Final = 1.0
 """Seconds between two looks at what another replica works on."""
-_KEPT: Final = 10_000
+_KEPT: Final = 4_000
 """Operations that ended, and as many that wait, about 5 kB each; Git and the journal know more."""
 _STATES: Final = {
     Outcome.COMMITTED: OperationState.COMMITTED,

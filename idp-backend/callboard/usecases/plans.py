@@ -25,6 +25,8 @@ LIFE: Final = timedelta(hours=1)
 _AHEAD: Final = timedelta(seconds=30)
 _VERSION: Final = "v1"
 _DIFF_LINES: Final = 400
+_CHANGE: Final = 1_000
+"""Bytes in memory of a file's change besides its diff, about."""
 
 
 def plan_hash(decision: Decision, tree: Tree, principal: Principal) -> str:
@@ -98,7 +100,7 @@ def plan_of(decision: Decision, tree: Tree, principal: Principal) -> Plan:
 class Plans:
     """The plans that are still fresh, for `GET /plans/{hash}`; bounded, on this replica only.
 
-    `most`: bytes of their diffs in memory, of which the newest plans stay; a new agent's has some
+    `most`: bytes of their changes in memory, of which the newest plans stay; a new agent's has some
     150,000, four times as many with a text from beyond the basic plane in every file.
     """
 
@@ -129,7 +131,7 @@ class Plans:
 
 
 def _size(plan: Plan) -> int:
-    return sum(getsizeof(change.diff) for change in plan.changes)
+    return sum(_CHANGE + getsizeof(change.diff) for change in plan.changes)
 
 
 def _touched(

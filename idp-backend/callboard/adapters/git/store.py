@@ -20,9 +20,9 @@ from callboard.adapters.git.objects import EMPTY, Folder, Malformed, is_id
 from callboard.domain.errors import Unavailable
 from callboard.ports.git import Node
 
-_ROWS_KEPT: Final = 150_000
+_ROWS_KEPT: Final = 60_000
 """Rows of folders in memory, about 170 bytes each; 16 where a folder shares them with another."""
-_NODES_KEPT: Final = 40_000
+_NODES_KEPT: Final = 30_000
 """Nodes of listed folders in memory, about 250 bytes each."""
 _ROOTS_KEPT: Final = 4_096
 _COMMIT, _TREE, _BLOB = 1, 2, 3
