@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +40,17 @@ class FlakyFiles(Files):
         self.blocks: dict[int, int] = {}
         self.short: int | None = None
         self.before_sync: Callable[[], None] = lambda: None
+
+    def hold_syncs(self) -> tuple[threading.Event, threading.Event]:
+        """Every sync waits from now on: one began, and let them go on."""
+        began, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            began.set()
+            go_on.wait(10)
+
+        self.before_sync = hold
+        return began, go_on
 
     def _at(self, name: str) -> None:
         self.calls[name] = self.calls.get(name, 0) + 1

@@ -1,6 +1,7 @@
 """The real platform on a temporary folder, with a clock that tests can move."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from callboard.adapters.local.issuer import LocalIssuer
 from callboard.adapters.local.issuer_routes import routes
@@ -119,3 +121,16 @@ async def stage(home: Path, clock: Clock | None = None, **settings: Any) -> Asyn
             yield here
             for client in here.clients.values():
                 await client.aclose()
+
+
+def unpin_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the pipeline make what it never does: an image without a digest."""
+    workloads = sys.modules["callboard.pipeline.render_workloads"]
+    made = workloads.deployment  # type: ignore[attr-defined]
+
+    def wrong(*arguments: Any) -> Any:
+        found = made(*arguments)
+        found["spec"]["template"]["spec"]["containers"][0]["image"] = "example.com/chat:1"
+        return found
+
+    monkeypatch.setattr(workloads, "deployment", wrong)

@@ -103,13 +103,7 @@ async def test_concurrent_records_share_a_sync(tmp_path: Path) -> None:
 async def test_what_queues_while_a_sync_runs_goes_into_the_next_one(tmp_path: Path) -> None:
     files = FlakyFiles()
     journal = opened(tmp_path, files=files)
-    running, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        running.set()
-        go_on.wait(10)
-
-    files.before_sync = hold
+    running, go_on = files.hold_syncs()
     before = files.calls["sync"]
     first = asyncio.create_task(journal.append(intent("first")))
     await asyncio.to_thread(running.wait, 10)
@@ -125,17 +119,12 @@ async def test_what_queues_while_a_sync_runs_goes_into_the_next_one(tmp_path: Pa
 async def test_writers_that_came_at_different_times_end_up_in_one_group(tmp_path: Path) -> None:
     files = FlakyFiles()
     journal = opened(tmp_path, files=files)
-    running, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        running.set()
-        go_on.wait(10)
 
     async def write(writer: int) -> None:
         for n in range(10):
             await journal.append(intent(f"op-{writer}-{n}"))
 
-    files.before_sync = hold
+    running, go_on = files.hold_syncs()
     before = files.calls["sync"]
     early = asyncio.gather(*(write(n) for n in range(10)))
     await asyncio.to_thread(running.wait, 10)
@@ -213,17 +202,12 @@ async def test_the_threads_of_a_journal_end_with_it(tmp_path: Path) -> None:
 def test_a_record_whose_event_loop_is_gone_is_written_and_answers_nobody(tmp_path: Path) -> None:
     files = FlakyFiles()
     journal = opened(tmp_path, files=files)
-    running, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        running.set()
-        go_on.wait(10)
 
     async def give_up() -> None:
         asyncio.create_task(journal.append(intent())).add_done_callback(lambda _: None)
         await asyncio.to_thread(running.wait, 10)
 
-    files.before_sync = hold
+    running, go_on = files.hold_syncs()
     told: list[str] = []
     sink = logger.add(told.append)
     asyncio.run(give_up())
@@ -240,13 +224,7 @@ async def test_who_gives_up_before_its_group_begins_writes_nothing_later_it_does
 ) -> None:
     files = FlakyFiles()
     journal = opened(tmp_path, files=files)
-    running, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        running.set()
-        go_on.wait(10)
-
-    files.before_sync = hold
+    running, go_on = files.hold_syncs()
     early = asyncio.create_task(journal.append(intent("early")))
     await asyncio.to_thread(running.wait, 10)
     late = [asyncio.create_task(journal.append(intent(name))) for name in ("late", "stays")]
@@ -286,13 +264,7 @@ async def test_too_many_waiting_ordinary_intents_are_refused_and_outcomes_are_no
 async def test_closing_waits_for_what_queued_behind_a_running_sync(tmp_path: Path) -> None:
     files = FlakyFiles()
     journal = opened(tmp_path, files=files)
-    running, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        running.set()
-        go_on.wait(10)
-
-    files.before_sync = hold
+    running, go_on = files.hold_syncs()
     first = asyncio.create_task(journal.append(intent("first")))
     await asyncio.to_thread(running.wait, 10)
     second = asyncio.create_task(journal.append(intent("second")))

@@ -33,8 +33,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     furnish(home)
     with up(home) as here:
         yield here
-    if here.process.stdout:
-        here.process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -293,8 +291,9 @@ def test_what_is_read_in_time_is_answered_whole(alice: httpx.Client) -> None:
     assert "preference-applied" not in put(alice, "quick").headers
 
 
-def test_a_reading_that_a_stop_of_the_server_ends_has_its_outcome_before(server: Server) -> None:
-    home = server.home.with_name("stopping")
+@contextmanager
+def being_read(home: Path) -> Iterator[tuple[Server, str, list[int]]]:
+    """A server of its own, an upload that it reads, and the processes that read it, stopped."""
     home.mkdir(mode=0o700)
     furnish(home)
     with up(home) as here:
@@ -303,48 +302,37 @@ def test_a_reading_that_a_stop_of_the_server_ends_has_its_outcome_before(server:
             httpx.Client(base_url=f"{here.url}{API}", headers=headers, trust_env=False) as client,
             slow(here) as stopped,
         ):
-            id_ = put(client, "stopped", **SOON).json()["id"]
+            id_ = put(client, "slow", **SOON).json()["id"]
             until(lambda: stopped)
-            began = time.monotonic()
-            here.process.send_signal(signal.SIGTERM)
-            here.process.wait(20)
-    assert time.monotonic() - began < 10
-    if here.process.stdout:
-        here.process.stdout.close()
+            yield here, id_, stopped
+
+
+def test_a_reading_that_a_stop_of_the_server_ends_has_its_outcome_before(server: Server) -> None:
+    with being_read(server.home.with_name("stopping")) as (here, id_, stopped):
+        began = time.monotonic()
+        here.process.send_signal(signal.SIGTERM)
+        here.process.wait(20)
+        assert time.monotonic() - began < 10
     assert not [each for each in stopped if Path(f"/proc/{each}").exists()]
     assert of(here, id_) == [("intent", "allowed"), ("outcome", "failed")]
     assert not left_over(here)
-    trail = (home / "audit").glob("*.jsonl")
+    trail = (here.home / "audit").glob("*.jsonl")
     assert any("Callboard stopped before it was read" in each.read_text() for each in trail)
 
 
 def test_a_crash_while_it_is_read_is_settled_at_the_next_start(server: Server) -> None:
-    home = server.home.with_name("crashing")
-    home.mkdir(mode=0o700)
-    furnish(home)
-    with up(home) as here:
-        headers = {"authorization": f"Bearer {here.token('alice')}"}
-        with (
-            httpx.Client(base_url=f"{here.url}{API}", headers=headers, trust_env=False) as client,
-            slow(here) as stopped,
-        ):
-            id_ = put(client, "crashed", **SOON).json()["id"]
-            until(lambda: stopped)
-            here.process.kill()
-            here.process.wait(20)
-        if here.process.stdout:
-            here.process.stdout.close()
+    with being_read(server.home.with_name("crashing")) as (here, id_, stopped):
+        here.process.kill()
+        here.process.wait(20)
     for each in stopped:
         with suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
     assert of(here, id_) == [("intent", "allowed")]
-    with up(home) as here:
-        headers = {"authorization": f"Bearer {here.token('alice')}"}  # at another address now
-        with httpx.Client(base_url=f"{here.url}{API}", headers=headers, trust_env=False) as client:
+    with up(here.home) as again:
+        headers = {"authorization": f"Bearer {again.token('alice')}"}  # at another address now
+        with httpx.Client(base_url=f"{again.url}{API}", headers=headers, trust_env=False) as client:
             assert stands(client, id_)["state"] == "Failed"
-            assert put(client, "crashed").json()["dataset"]["rows"] == 2
-        if here.process.stdout:
-            here.process.stdout.close()
+            assert put(client, "slow").json()["dataset"]["rows"] == 2
     assert of(here, id_) == [("intent", "allowed"), ("outcome", "failed")]
 
 

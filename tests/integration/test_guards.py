@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import os
 import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from callboard.usecases.submission import Written
 from callboard.usecases.submit import Call, submit
 from callboard.usecases.system import announce, hand_over
 from callboard.usecases.world import World
-from platforms import SPEC, Stage
+from platforms import SPEC, Stage, unpin_images
 from platforms import stage as set_the_stage
 
 URL = "/api/v1/agents"
@@ -356,15 +355,7 @@ async def test_a_manifest_that_a_rule_refuses_is_not_committed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pipeline makes none, so here it makes an image that is not pinned."""
-    workloads = sys.modules["callboard.pipeline.render_workloads"]
-    made = workloads.deployment  # type: ignore[attr-defined]
-
-    def wrong(*arguments: Any) -> Any:
-        found = made(*arguments)
-        found["spec"]["template"]["spec"]["containers"][0]["image"] = "example.com/chat:1"
-        return found
-
-    monkeypatch.setattr(workloads, "deployment", wrong)
+    unpin_images(monkeypatch)
     before = await head(stage)
     answer = await stage.create()
     assert answer.status_code == 422, answer.text

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +20,7 @@ from callboard.ports.git import Draft, Snapshot
 from callboard.usecases import committer, settle
 from callboard.usecases.platform import Platform
 from callboard.usecases.submit import Call, submit
-from platforms import BASE, COSTS, SPEC, Stage
+from platforms import BASE, COSTS, SPEC, Stage, unpin_images
 from platforms import stage as set_the_stage
 
 URL = "/api/v1/agents"
@@ -89,15 +88,7 @@ async def test_a_rule_is_asked_again_for_what_comes_out_otherwise(
     paused = await submit(stage.platform, alice, "pause", "sales-bot", {}, Call())
     body = {"budgetUsd": "6"}
     changed = await submit(stage.platform, alice, "change-budget", "sales-bot", body, Call())
-    workloads = sys.modules["callboard.pipeline.render_workloads"]
-    made = workloads.deployment  # type: ignore[attr-defined]
-
-    def wrong(*arguments: Any) -> Any:
-        found = made(*arguments)
-        found["spec"]["template"]["spec"]["containers"][0]["image"] = "example.com/chat:1"
-        return found
-
-    monkeypatch.setattr(workloads, "deployment", wrong)
+    unpin_images(monkeypatch)
     await gate.open()
     assert await ended(stage, paused.id) == ("Committed", None)
     assert await ended(stage, changed.id) == ("Failed", "invalid")

@@ -1,7 +1,7 @@
 """What a request for approval is elsewhere: its requester, its operation, its audit entries."""
 
 from callboard.domain.approval import Approval
-from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase
+from callboard.domain.audit import Entry, Outcome, Phase
 from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.operation import Operation, OperationState, Step
 from callboard.usecases.entries import actor_of, agent_target
@@ -53,22 +53,4 @@ def denial(approval: Approval, reason: str, by: Principal) -> Entry:
         reason=reason,
         operation=approval.operation,
         plan_hash=approval.plan_hash,
-    )
-
-
-def outcome_of(
-    intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str | None
-) -> Entry:
-    return Entry(
-        phase=Phase.OUTCOME,
-        actor=actor_of(principal),
-        action=intent.action,
-        target=intent.target,
-        outcome=outcome,
-        reason=reason,
-        request_id=intent.request_id,
-        trace_id=intent.trace_id,
-        operation=intent.operation,
-        plan_hash=intent.plan_hash,
-        settles=intent.id,
     )

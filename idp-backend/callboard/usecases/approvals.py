@@ -28,18 +28,12 @@ from callboard.policy.approvals import may_review, verdict
 from callboard.policy.authorise import missing
 from callboard.ports.clock import Clock
 from callboard.ports.journal import Journal
-from callboard.usecases.approval_entries import (
-    denial,
-    operation_of,
-    outcome_of,
-    principal_of,
-    visible,
-)
+from callboard.usecases.approval_entries import denial, operation_of, principal_of, visible
 from callboard.usecases.approval_records import Records
 from callboard.usecases.changes import AgentChange, Decider
 from callboard.usecases.committer import Committer
 from callboard.usecases.decide import Decision
-from callboard.usecases.entries import actor_of, agent_target
+from callboard.usecases.entries import actor_of, agent_target, outcome_of
 from callboard.usecases.operations import Operations
 from callboard.usecases.outcomes import Outcomes
 from callboard.usecases.request import Request

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
+from callboard.domain.audit import AuditRecord, Outcome, Target
 from callboard.domain.dataset import Dataset
 from callboard.domain.errors import CallboardError, OutcomeUnknown, PlanStale
 from callboard.domain.identity import Principal
@@ -15,7 +15,7 @@ from callboard.domain.operation import Operation, OperationError, OperationState
 from callboard.pipeline.documents import read_dataset
 from callboard.policy.authorise import missing
 from callboard.usecases.dry_runs import dataset_hash
-from callboard.usecases.entries import actor_of
+from callboard.usecases.entries import outcome_of
 from callboard.usecases.index import DATASETS
 from callboard.usecases.keyed import once
 from callboard.usecases.memory import Landed
@@ -221,20 +221,7 @@ async def _broke_off(
     what = "the reading broke off" if work.stored is None else "the upload broke off"
     said = error.detail.rstrip(".") if isinstance(error, CallboardError) else what
     reason = said if work.stored is None else f"{said}; {work.left}"
-    await platform.outcomes.record(
-        Entry(
-            phase=Phase.OUTCOME,
-            actor=actor_of(principal),
-            action=intent.action,
-            target=intent.target,
-            outcome=Outcome.FAILED,
-            reason=reason,
-            request_id=intent.request_id,
-            trace_id=intent.trace_id,
-            operation=intent.operation,
-            settles=intent.id,
-        )
-    )
+    await platform.outcomes.record(outcome_of(intent, principal, Outcome.FAILED, reason))
     ended = OperationError(code=str(Outcome.FAILED), detail=reason)
     platform.operations.move(
         work.operation,

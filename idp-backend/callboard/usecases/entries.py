@@ -3,7 +3,7 @@
 from typing import Any
 
 from callboard.domain.agent import Agent
-from callboard.domain.audit import Actor, Entry, Outcome, Phase, Target
+from callboard.domain.audit import Actor, AuditRecord, Entry, Outcome, Phase, Target
 from callboard.domain.identity import Principal
 
 
@@ -19,6 +19,25 @@ def actor_of(principal: Principal) -> Actor:
 
 def agent_target(name: str, owner: str | None) -> Target:
     return Target(kind="agent", name=name, owner=owner)
+
+
+def outcome_of(
+    intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str | None
+) -> Entry:
+    """What settles this intent."""
+    return Entry(
+        phase=Phase.OUTCOME,
+        actor=actor_of(principal),
+        action=intent.action,
+        target=intent.target,
+        outcome=outcome,
+        reason=reason,
+        request_id=intent.request_id,
+        trace_id=intent.trace_id,
+        operation=intent.operation,
+        plan_hash=intent.plan_hash,
+        settles=intent.id,
+    )
 
 
 def denied(

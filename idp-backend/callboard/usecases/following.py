@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from itertools import islice
 
-from callboard.domain.audit import AuditRecord, Entry, Outcome, Phase, Target
+from callboard.domain.audit import Entry, Outcome, Phase, Target
 from callboard.domain.errors import ActionUnavailable, CallboardError, Forbidden
 from callboard.domain.identity import Permission, Principal, Scope
 from callboard.domain.operation import Operation, OperationState
 from callboard.policy.authorise import missing
 from callboard.usecases.datasets import visible
-from callboard.usecases.entries import actor_of, agent_target
+from callboard.usecases.entries import actor_of, agent_target, outcome_of
 from callboard.usecases.index import View
 from callboard.usecases.operations import About, order
 from callboard.usecases.platform import Platform
@@ -158,12 +158,12 @@ async def _cancel(
         elif not (await platform.under_way.end(id_) or platform.committer.withdraw(id_)):
             raise _too_late(platform.operations.held(id_) or operation)
     except CallboardError as error:
-        await platform.outcomes.record(_outcome(intent, principal, Outcome.FAILED, error.detail))
+        await platform.outcomes.record(outcome_of(intent, principal, Outcome.FAILED, error.detail))
         error.recorded = True
         raise
     left = platform.under_way.left(id_)
     detail = f"taken back by {principal.username}" + (f"; {left}" if left else "")
-    await platform.outcomes.record(_outcome(intent, principal, Outcome.CANCELLED, detail))
+    await platform.outcomes.record(outcome_of(intent, principal, Outcome.CANCELLED, detail))
     await platform.outcomes.record(
         Entry(
             phase=Phase.OUTCOME,
@@ -183,16 +183,3 @@ def _about(operation: Operation) -> Target:
     if operation.dataset is None:
         return agent_target(operation.agent, operation.owner)
     return Target(kind="dataset", name=operation.dataset, owner=operation.owner)
-
-
-def _outcome(intent: AuditRecord, principal: Principal, outcome: Outcome, reason: str) -> Entry:
-    return Entry(
-        phase=Phase.OUTCOME,
-        actor=actor_of(principal),
-        action=intent.action,
-        target=intent.target,
-        outcome=outcome,
-        reason=reason,
-        request_id=intent.request_id,
-        settles=intent.id,
-    )

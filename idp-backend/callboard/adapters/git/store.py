@@ -21,9 +21,9 @@ from callboard.domain.errors import Unavailable
 from callboard.ports.git import Node
 
 _ROWS_KEPT: Final = 60_000
-"""Rows of folders in memory, about 170 bytes each; 16 where a folder shares them with another."""
+"""Rows of folders in memory, about 130 bytes each; 16 where a folder shares them with another."""
 _NODES_KEPT: Final = 30_000
-"""Nodes of listed folders in memory, about 250 bytes each."""
+"""Nodes of listed folders in memory, about 230 bytes each."""
 _ROOTS_KEPT: Final = 4_096
 _COMMIT, _TREE, _BLOB = 1, 2, 3
 RENEW_SECONDS: Final = 5.0
