@@ -235,9 +235,10 @@ async def test_a_reading_in_the_background_makes_way_and_goes_with_it(
     await stage.root.get("/api/v1/datasets/new")
     (queued_,) = stage.platform.datasets._readings._queued.values()  # type: ignore[attr-defined]
     await asyncio.wait_for(begun.wait(), 30)
-    answer = await stage.root.post("/api/v1/datasets/new/validations")
+    validating = asyncio.create_task(stage.root.post("/api/v1/datasets/new/validations"))
+    await asyncio.wait([queued_], timeout=10)
     assert queued_.cancelled()
-    assert answer.json()["operation"]["state"] == "Committed"
+    assert (await validating).json()["operation"]["state"] == "Committed"
 
 
 async def test_another_replica_shows_it_and_says_where_it_can_be_taken_back(
@@ -495,7 +496,7 @@ async def test_who_waits_for_a_reading_waits_for_the_one_that_takes_its_place(
         while not readings._running:
             await asyncio.sleep(0.01)
     go_on.set()
-    assert (await waiting).json()["items"][0]["current"]
+    assert [each["current"] for each in (await waiting).json()["items"]] == [True]
     assert (await validating).status_code == 200
 
 

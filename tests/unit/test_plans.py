@@ -51,6 +51,17 @@ def test_a_text_counts_as_what_it_takes_in_memory() -> None:
     assert kept(plans) == ["bot-2"]
 
 
+def test_what_a_text_grows_by_when_it_is_sent_makes_no_room_for_more() -> None:
+    plans = Plans(lambda: NOON, most=3 * (1_000 + getsizeof("é" * 300) + 600))
+    for number in range(40):
+        one = plan(number, 300, "é")
+        plans.keep(one, ALICE)
+        before = getsizeof(one.changes[0].diff)
+        one.model_dump_json()
+        assert getsizeof(one.changes[0].diff) > before, "this is what makes the difference"
+    assert kept(plans) == ["bot-39", "bot-38", "bot-37"]
+
+
 def test_a_plan_made_again_is_the_newest_and_counts_once() -> None:
     plans = Plans(lambda: NOON, most=ROOM)
     for number in (0, 1, 2, 0, 0, 0):

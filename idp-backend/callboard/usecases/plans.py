@@ -101,37 +101,40 @@ class Plans:
     """The plans that are still fresh, for `GET /plans/{hash}`; bounded, on this replica only.
 
     `most`: bytes of their changes in memory, of which the newest plans stay; a new agent's has some
-    150,000 (49 files), more where its texts are not of Latin letters.
+    180,000 (49 files), more where its texts are not of Latin letters.
     """
 
     def __init__(self, now: Clock, limit: int = 500, most: int = 24_000_000) -> None:
         self._now, self._limit, self._most = now, limit, most
-        self._plans: OrderedDict[str, tuple[str, Plan]] = OrderedDict()
+        self._plans: OrderedDict[str, tuple[str, Plan, int]] = OrderedDict()
         self._size = 0
 
     def keep(self, plan: Plan, principal: Principal) -> None:
         if (before := self._plans.pop(plan.hash, None)) is not None:
-            self._size -= _size(before[1])
-        self._plans[plan.hash] = (principal.subject, plan)
-        self._size += _size(plan)
+            self._size -= before[2]
+        # Taken once: a text grows in memory when it is first written as UTF-8.
+        size = sum(_CHANGE + _size(change.diff) for change in plan.changes)
+        self._plans[plan.hash] = (principal.subject, plan, size)
+        self._size += size
         while len(self._plans) > self._limit or (self._size > self._most and len(self._plans) > 1):
-            _, (_, gone) = self._plans.popitem(last=False)
-            self._size -= _size(gone)
+            _, (*_, gone) = self._plans.popitem(last=False)
+            self._size -= gone
 
     def get(self, hash_: str, principal: Principal) -> Plan | None:
         """The caller's own fresh plan, or None."""
-        subject, plan = self._plans.get(hash_, (None, None))
+        subject, plan, _ = self._plans.get(hash_, (None, None, 0))
         if plan is None or subject != principal.subject or self._now() - plan.as_of > LIFE:
             return None
         return plan
 
     def recent(self) -> list[Plan]:
         """Newest first."""
-        return [plan for _subject, plan in reversed(self._plans.values())]
+        return [plan for _subject, plan, _size in reversed(self._plans.values())]
 
 
-def _size(plan: Plan) -> int:
-    return sum(_CHANGE + getsizeof(change.diff) for change in plan.changes)
+def _size(text: str) -> int:
+    """Bytes in memory, about, of a text that was sent: it keeps its UTF-8 from then on."""
+    return getsizeof(text) + (0 if text.isascii() else len(text.encode()))
 
 
 def _touched(
