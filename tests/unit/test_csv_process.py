@@ -185,6 +185,32 @@ def test_the_process_ends_when_nobody_listens(big: Path, tmp_path: Path) -> None
     assert process.wait(timeout=1) == 3
 
 
+def test_a_process_whose_listener_stays_ends_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    request = {
+        "path": str(path),
+        "draft": str(tmp_path / "draft"),
+        "stem": "a",
+        "limits": Limits().to_json(),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", processes._WORKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.defpath},
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        *_, last = process.stdout.read().splitlines()
+        assert "verdict" in json.loads(last)
+        assert (process.wait(30), process.stderr.read()) == (0, b"")
+
+
 def test_memory_past_the_limit_is_refused_by_the_system() -> None:
     code = (
         "from callboard.adapters.csv.worker import bounded\n"

@@ -85,7 +85,10 @@ class Clues:
             for index, name in enumerate(self.header[:8])
             if name and "\0" not in name
         ]
-        return " AND ".join(tested) if len(tested) > 1 else ""
+        if len(tested) < 2:
+            return ""
+        # Nearly every row is settled by its first cell.
+        return f"CASE WHEN {tested[0]} THEN {' AND '.join(tested[1:])} ELSE false END"
 
 
 def other_quotes(column: str) -> Sql:
