@@ -23,7 +23,6 @@ from callboard.adapters.git.pack import COMMIT, TREE, Pack
 from callboard.adapters.git.process import DURABLE, VOLATILE, Ended, TimedOut, run
 from callboard.adapters.git.store import Store
 from callboard.adapters.git.wire import (
-    HEADS,
     Garbled,
     RefUpdate,
     Refused,
@@ -56,14 +55,14 @@ class LocalFolder:
         self._alone = False
 
     def tip(self, branch: str) -> str | None:
-        found = self.store.reference(head(branch))
+        head(branch)  # or it is refused
+        found = self.store.tip(branch)
         if found is None and not (self.folder / "HEAD").is_file():
             raise Unavailable(f"The Git repository {self.folder} is gone.", retry_after=5)
         return found
 
     def tips(self, prefix: str) -> Mapping[str, str]:
-        found = self.store.references(HEADS + prefix)
-        return {name.removeprefix(HEADS): oid for name, oid in found.items()}
+        return self.store.tips(prefix)
 
     def refresh(self) -> bool:
         """Nothing to bring: whatever is pushed is there, once what began before us has ended."""

@@ -148,8 +148,7 @@ class HttpRemote:
             return self._tips or {}
 
     def _cached(self) -> Mapping[str, str]:
-        found = self.store.references(wire.HEADS)
-        return {name.removeprefix(wire.HEADS): oid for name, oid in found.items()}
+        return self.store.tips()
 
     def _remember(self, tips: Mapping[str, str], asked_at: float) -> None:
         with self._state:
@@ -161,16 +160,16 @@ class HttpRemote:
             self._tips = now
             self._moved = {name: self._moved[name] for name in ours}
             for name in before.keys() - now.keys():
-                self.store.set_reference(wire.HEADS + name, None)
+                self.store.set_tip(name, None)
             for name, oid in now.items():
                 if before.get(name) != oid:
-                    self._set_reference(name, oid)
+                    self._set_tip(name, oid)
 
-    def _set_reference(self, name: str, oid: str) -> None:
+    def _set_tip(self, name: str, oid: str) -> None:
         # Somebody's branch with a name that cannot be a file beside another's is known in
         # memory alone.
         with suppress(Unavailable):
-            self.store.set_reference(wire.HEADS + name, oid)
+            self.store.set_tip(name, oid)
 
     def _keep(self, update: wire.RefUpdate, pack: Sequence[bytes]) -> None:
         """Put what was just published into the cache."""
@@ -186,10 +185,10 @@ class HttpRemote:
             tips = dict(self._tips or {})
             if update.new == ZERO:
                 tips.pop(update.branch, None)
-                self.store.set_reference(wire.HEADS + update.branch, None)
+                self.store.set_tip(update.branch, None)
             else:
                 tips[update.branch] = update.new
-                self._set_reference(update.branch, update.new)
+                self._set_tip(update.branch, update.new)
             self._moved[update.branch] = monotonic()
             if self._tips is not None:
                 self._tips = tips

@@ -7,6 +7,7 @@ once and kept, within bounds, because the top folders are asked for all the time
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -17,6 +18,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from callboard.adapters.git.message import tree_of
 from callboard.adapters.git.objects import EMPTY, Folder, Malformed, is_id
+from callboard.adapters.git.wire import HEADS
 from callboard.domain.errors import Unavailable
 from callboard.ports.git import Node
 
@@ -58,33 +60,40 @@ class Store:
         if handle is not None:
             handle.free()
 
-    def reference(self, name: str) -> str | None:
-        """The object id that a reference (its full name) points at now."""
+    # Branches and iterators, never `lookup_reference`: pygit2 (1.21) keeps the name that it was
+    # given for ever, and a listing would leak a text for each branch.
+
+    def tip(self, branch: str) -> str | None:
+        """The object id that a branch points at now."""
         try:
-            return str(self._repository().lookup_reference(name).resolve().target)
+            found = self._repository().lookup_branch(branch)
+            return None if found is None else str(found.resolve().target)
         except KeyError:
             return None
         except (pygit2.GitError, ValueError, OSError) as error:
             raise self._unreadable(error) from error
 
-    def references(self, prefix: str) -> dict[str, str]:
-        """Full names that begin so, with their object ids."""
+    def tips(self, prefix: str = "") -> dict[str, str]:
+        """The branches whose names begin so, with their object ids."""
+        begin, tips = HEADS + prefix, dict[str, str]()
         try:
-            names = self._repository().listall_references()
-            found = ((name, self.reference(name)) for name in names if name.startswith(prefix))
-            # One may go away between listing and looking.
-            return {name: oid for name, oid in found if oid is not None}
+            for found in self._repository().references.iterator():
+                if found.name.startswith(begin):
+                    with suppress(KeyError):  # it points at another that has gone
+                        tips[found.name.removeprefix(HEADS)] = str(found.resolve().target)
         except (pygit2.GitError, ValueError, OSError) as error:
             raise self._unreadable(error) from error
+        return tips
 
-    def set_reference(self, name: str, oid: str | None) -> None:
+    def set_tip(self, branch: str, oid: str | None) -> None:
         """Of a repository that nobody else writes to: sets without comparing."""
         try:
             repository = self._repository()
             if oid is not None:
-                repository.create_reference_direct(name, pygit2.Oid(hex=oid), force=True)
-            elif name in repository.references:
-                repository.references.delete(name)
+                target = pygit2.Oid(hex=oid)
+                repository.create_reference_direct(HEADS + branch, target, force=True)
+            elif (found := repository.lookup_branch(branch)) is not None:
+                pygit2.Reference.delete(found)  # a branch's own would spare the one that HEAD names
         except (pygit2.GitError, ValueError, KeyError, OSError) as error:
             raise self._unreadable(error) from error
 
