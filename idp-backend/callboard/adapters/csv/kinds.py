@@ -115,7 +115,7 @@ MISSING: Final = (
 )
 """What people write for nothing; it stays the text that it is."""
 
-_BOOLEAN = Kind(
+BOOLEAN: Final = Kind(
     "boolean",
     "boolean",
     "logical",
@@ -188,7 +188,7 @@ KINDS: Final = (
     INTEGER,
     DECIMAL,
     COMMA,
-    _BOOLEAN,
+    BOOLEAN,
     _ISO_DATE,
     _LOOSE_ISO[0],
     _ISO_TIMESTAMP,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from callboard.adapters.csv.kinds import (
+    BOOLEAN,
     COMMA,
     COMMA_CERTAIN,
     DECIMAL,
@@ -134,8 +135,9 @@ class Plan:
         self._numbers = any(LOOSE_NUMBER.fits.fullmatch(value) for value in values)
         self._almost = _frequent(values) if values and not self._left else ()
         told = self._missing or self._numbers or self._almost or _tell(values)
-        self.repeats = _repeat(values) and bool(self._left or not told)
-        """Whether its different values, each looked at once, are likely to settle it."""
+        cheap = bool(self._quick) and first == [BOOLEAN]
+        self.repeats = _repeat(values) and bool(self._left or not told) and not cheap
+        """Whether its different values, each looked at once, are likely to settle it for less."""
 
     def _round(self) -> list[Kind]:
         """The first kind, or with it all others that might read the same values differently."""
