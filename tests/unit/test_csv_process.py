@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from callboard.adapters.csv import process as processes
+from callboard.adapters.csv import worker
 from callboard.adapters.csv.limits import MIB, Limits
 from callboard.adapters.csv.plan import Clues
 from callboard.adapters.csv.process import read_dataset
@@ -195,7 +196,7 @@ def test_a_process_whose_listener_stays_ends_in_order(tmp_path: Path) -> None:
         "limits": Limits().to_json(),
     }
     with subprocess.Popen(
-        [sys.executable, "-m", processes._WORKER],
+        [sys.executable, "-m", worker.__name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
